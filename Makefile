@@ -1,0 +1,45 @@
+# The only commands to know. Each does the set-up that it needs (scripts/setup; nothing when nothing changed).
+.PHONY: demo test lint bench bench-profile e2e proto acceptance alone lock clean
+.DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE
+PY := .venv/bin/python
+
+help:            ## this list
+	@grep -hE '^[a-z0-9-]+: .*##|^[a-z0-9-]+:  *##' Makefile | sed -E 's/:.*## */\t/' | expand -t 14
+
+demo: setup      ## the whole mesh on this machine, told as a story (KEEP=1 leaves it running)
+	@.venv/bin/tulle demo $(if $(KEEP),--keep)
+
+test: setup      ## all tests
+	@.venv/bin/pytest $(ARGS)
+
+lint: setup      ## ruff, mypy --strict, import rules, generated code
+	@scripts/lint
+
+acceptance: setup ## figures with their bars, one a line (FULL=1: the long ones too)
+	@$(PY) -m tests.acceptance
+
+alone: setup     ## each package installed alone, its tests run
+	@scripts/alone
+
+bench: setup     ## next to Envoy, HAProxy and nginx, in one run of a minute (FULL=1: half an hour, all rows)
+	@scripts/bench $(if $(FULL),--full)
+
+bench-profile: setup ## what one request costs, layer by layer
+	@scripts/bench profile
+
+e2e: setup       ## against a real Kubernetes API server, where there is one
+	@scripts/e2e
+
+proto: setup     ## regenerate packages/api from proto/
+	@scripts/proto
+
+lock: setup      ## renew constraints.txt (UPGRADE=1: newer versions)
+	@scripts/lock
+
+clean:           ## remove what set-up and tests made
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+setup:
+	@scripts/setup
+.PHONY: help setup
