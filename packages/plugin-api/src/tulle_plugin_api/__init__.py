@@ -1,0 +1,73 @@
+"""The plugin contract of the Tulle service mesh: everything that a plugin may import.
+
+A plugin imports only this package. See docs/plugins.md for a tutorial; hookspecs.py for the hooks.
+"""
+
+from tulle_plugin_api.config import ConfigError, Duration, duration
+from tulle_plugin_api.errors import Failure, Refused, TimedOut
+from tulle_plugin_api.exchange import Address, Body, Direction, Endpoint, Exchange, Handler, Response, Service
+from tulle_plugin_api.headers import Headers
+from tulle_plugin_api.hookspecs import CONTRACT_VERSION, hookimpl
+from tulle_plugin_api.loader import PluginInfo, Plugins, load
+from tulle_plugin_api.protocols import (
+    Balancer,
+    BalancerFactory,
+    Catalog,
+    CatalogEvent,
+    CatalogFactory,
+    Check,
+    CheckResult,
+    Config,
+    Deleted,
+    Exporter,
+    ExporterContext,
+    ExporterFactory,
+    Policy,
+    Position,
+    Rejected,
+    Synced,
+    Upserted,
+)
+from tulle_plugin_api.runtime import Runtime, TrioRuntime
+
+__all__ = [
+    "CONTRACT_VERSION",
+    "Address",
+    "Balancer",
+    "BalancerFactory",
+    "Body",
+    "Catalog",
+    "CatalogEvent",
+    "CatalogFactory",
+    "Check",
+    "CheckResult",
+    "Config",
+    "ConfigError",
+    "Deleted",
+    "Direction",
+    "Duration",
+    "Endpoint",
+    "Exchange",
+    "Exporter",
+    "ExporterContext",
+    "ExporterFactory",
+    "Failure",
+    "Handler",
+    "Headers",
+    "PluginInfo",
+    "Plugins",
+    "Policy",
+    "Position",
+    "Refused",
+    "Rejected",
+    "Response",
+    "Runtime",
+    "Service",
+    "Synced",
+    "TimedOut",
+    "TrioRuntime",
+    "Upserted",
+    "duration",
+    "hookimpl",
+    "load",
+]

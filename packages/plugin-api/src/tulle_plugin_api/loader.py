@@ -1,0 +1,161 @@
+"""Finds and loads plugins. One bad plugin never stops the others, and is named with what is wrong.
+
+Owns entry points (group "tulle"), registration, and the registries by name. Refuses to know what plugins do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pluggy
+
+from tulle_plugin_api import hookspecs
+from tulle_plugin_api.config import did_you_mean
+from tulle_plugin_api.entrypoints import entry_points
+from tulle_plugin_api.protocols import BalancerFactory, CatalogFactory, Check, Config, ExporterFactory, Policy
+
+GROUP = "tulle"
+
+
+@dataclass
+class PluginInfo:
+    """One row of `tulle plugins list`."""
+
+    name: str
+    version: str = ""
+    source: str = ""  # distribution, or module for plugins given by hand
+    provides: list[str] = field(default_factory=list)  # ["policy timeout"]
+    error: str = ""  # empty: loaded
+
+    @property
+    def state(self) -> str:
+        """"loaded" or "failed"."""
+        return "failed" if self.error else "loaded"
+
+
+@dataclass
+class Plugins:
+    """Everything that loaded, by name; and `infos` about everything that was found."""
+
+    infos: list[PluginInfo] = field(default_factory=list)
+    balancers: dict[str, BalancerFactory] = field(default_factory=dict)
+    policies: dict[str, Policy[Any]] = field(default_factory=dict)
+    exporters: dict[str, ExporterFactory] = field(default_factory=dict)
+    catalogs: dict[str, CatalogFactory] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[PluginInfo]:
+        """Those that did not load."""
+        return [info for info in self.infos if info.error]
+
+
+# hook, registry on Plugins, word in `provides`
+_REGISTRIES = (
+    ("tulle_balancers", "balancers", "balancer"),
+    ("tulle_policies", "policies", "policy"),
+    ("tulle_exporters", "exporters", "exporter"),
+    ("tulle_catalogs", "catalogs", "catalog"),
+)
+
+
+def load(extra: Mapping[str, object] | None = None, *, kinds: Iterable[str] | None = None) -> Plugins:
+    """Load every installed plugin, then `extra` (name -> module or object). Never raises for a plugin's fault.
+
+    `kinds`: only entry points whose name starts with one of these words and a hyphen ("balancer", "policy",
+    "exporter", "catalog", "checks"), or with none of them. A proxy thus never imports a catalog.
+    """
+    plugins = Plugins()
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    for entry in entry_points(GROUP):
+        if _wanted(entry.name, kinds):
+            _load_one(plugins, manager, PluginInfo(entry.name, entry.version, entry.distribution), entry.load)
+    for name, plugin in (extra or {}).items():
+        info = PluginInfo(name, source=getattr(plugin, "__name__", type(plugin).__name__))
+        _load_one(plugins, manager, info, lambda plugin=plugin: plugin)
+    return plugins
+
+
+def _wanted(name: str, kinds: Iterable[str] | None) -> bool:
+    if kinds is None:
+        return True
+    kind = name.split("-", 1)[0]
+    return kind in kinds or kind not in {"checks", *(word for _, _, word in _REGISTRIES)}
+
+
+def _load_one(plugins: Plugins, manager: pluggy.PluginManager, info: PluginInfo, load: Any) -> None:
+    plugins.infos.append(info)
+    try:
+        plugin = load()
+        _check_contract(plugin)
+        manager.register(plugin, info.name)  # checks the hooks' signatures, and that names differ
+        _collect(plugins, plugin, info)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # whatever a stranger's module does on import: SystemExit, a panic in Rust, ...
+        info.error = f"{type(error).__name__}: {error}"
+
+
+def _check_contract(plugin: object) -> None:
+    wanted = getattr(plugin, "TULLE_CONTRACT", hookspecs.CONTRACT_VERSION)
+    if wanted != hookspecs.CONTRACT_VERSION:
+        raise RuntimeError(
+            f"written for plugin contract {wanted}, this is {hookspecs.CONTRACT_VERSION}; install a matching version"
+        )
+    known = [name for name in dir(hookspecs) if name.startswith("tulle_")]
+    named = [name for name in dir(plugin) if name.startswith("tulle_") and callable(getattr(plugin, name))]
+    for name in named:
+        marked = hasattr(getattr(plugin, name), "tulle_impl")
+        if marked and name not in known:
+            hint = did_you_mean(name, known, f"there are {', '.join(known)}")
+            raise RuntimeError(f"implements the unknown hook {name}; {hint}")
+        if name in known and not marked:
+            raise RuntimeError(f"{name} is not marked; put @tulle_plugin_api.hookimpl above it")
+    if not set(named) & set(known):
+        raise RuntimeError(f"implements no hook; there are {', '.join(known)}")
+
+
+def _collect(plugins: Plugins, plugin: object, info: PluginInfo) -> None:
+    # all of a plugin's contributions or none: collected first, then entered
+    found: list[tuple[dict[str, Any], str, str, Any]] = []
+    for hook, attribute, word in _REGISTRIES:
+        registry: dict[str, Any] = getattr(plugins, attribute)
+        for name, value in _call(plugin, hook, {}).items():
+            if name in registry:
+                raise RuntimeError(f"{word} {name!r} is already provided by another plugin; rename one of them")
+            if not isinstance(name, str):
+                raise TypeError(f"{hook} gave the name {name!r}; expected a string")
+            if not (isinstance(value, Policy) if word == "policy" else callable(value)):
+                right = "an instance of tulle_plugin_api.Policy" if word == "policy" else "a factory"
+                raise TypeError(f"{hook} gave {value!r} for {name!r}; expected {right}")
+            if word == "policy" and not _is_config(getattr(value, "config", None)):
+                raise TypeError(f"policy {name!r} has no `config`; set it to a subclass of tulle_plugin_api.Config")
+            found.append((registry, name, word, value))
+    checks = list(_call(plugin, "tulle_checks", []))
+    for check in checks:
+        if not isinstance(check, Check):
+            raise TypeError(f"tulle_checks gave {check!r}; expected a tulle_plugin_api.Check")
+    for registry, name, word, value in found:
+        registry[name] = value
+        info.provides.append(f"{word} {name}")
+    plugins.checks += checks
+    if checks:
+        info.provides.append(f"{len(checks)} checks")
+
+
+def _is_config(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, Config)
+
+
+def _call(plugin: object, hook: str, nothing: Any) -> Any:
+    function = getattr(plugin, hook, None)
+    if function is None or not hasattr(function, "tulle_impl"):
+        return nothing
+    result = function()
+    if not isinstance(result, Mapping if isinstance(nothing, dict) else Iterable):
+        wanted = "mapping by name" if isinstance(nothing, dict) else "list"
+        raise TypeError(f"{hook} returned {type(result).__name__}; expected a {wanted}")
+    return result
