@@ -1,0 +1,113 @@
+"""What all of a proxy's parts share: the driver, settings, plugins, pools, counters, and who is told of exchanges.
+
+Owns these objects' lifetimes. Made once by main (or a test), given to the stack and the listeners.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from tulle_plugin_api import Exchange, Exporter, Plugins, TimedOut
+
+from tulle_data_plane.containment import must_go_on
+from tulle_data_plane.driver import Driver
+from tulle_data_plane.log import say
+from tulle_data_plane.settings import Settings
+from tulle_data_plane.shell.descriptors import ceiling
+from tulle_data_plane.shell.pool import Pool
+from tulle_data_plane.wire import http1
+
+MAX_OBSERVER_FAILURES = 100
+"""An exporter that raises this often is disabled: it costs every request and tells nobody anything."""
+
+
+class DriverRuntime:
+    """`tulle_plugin_api.Runtime` on the driver: what policies use without leaving the fast path."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.random = random.Random()
+
+    def now(self) -> float:
+        """Monotonic seconds."""
+        return self._driver.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, coarsely."""
+        await self._driver.sleep(seconds)
+
+    def timeout(self, seconds: float, error: TimedOut | str = "") -> AbstractContextManager[None]:
+        """See Runtime.timeout."""
+        if seconds <= 0:
+            raise ValueError(f"a timeout is a positive number of seconds, got {seconds}")
+        return self._driver.deadline(seconds, error or "time ran out")
+
+
+class Host:
+    """The parts. `ended` and `opened` tell every observer; an observer that raises is counted, then disabled."""
+
+    def __init__(self, driver: Driver, settings: Settings, plugins: Plugins) -> None:
+        self.driver = driver
+        self.settings = settings
+        self.plugins = plugins
+        self.runtime = DriverRuntime(driver)
+        self.limits = http1.Limits()
+        self.ceiling = ceiling()
+        idle = settings.pool_idle_seconds
+        self.outbound_pool = Pool(driver, settings.connect_seconds_outbound, idle, ceiling=self.ceiling)
+        self.inbound_pool = Pool(driver, settings.connect_seconds_inbound, idle, ceiling=self.ceiling)
+        self.counters: dict[str, float] = {}
+        self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
+        self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
+        self._failures: dict[str, int] = {}
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to one of the proxy's own counters, `tulle_proxy_<name>`."""
+        name = f"tulle_proxy_{name}"
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def observe(
+        self, name: str, observer: Callable[[Exchange], None], opener: Callable[[Exchange], None] | None = None
+    ) -> None:
+        """Tell `observer` of each exchange that ends, and `opener` of each relayed connection that opens."""
+        self._observers.append((name, observer))
+        if opener is not None:
+            self._openers.append((name, opener))
+
+    def add_exporter(self, name: str, exporter: Exporter) -> None:
+        """Tell an exporter of each exchange that ends, and of each relayed connection that opens."""
+        wants_opened = type(exporter).opened is not Exporter.opened
+        self.observe(name, exporter.observe, exporter.opened if wants_opened else None)
+
+    def ended(self, exchange: Exchange) -> None:
+        """An exchange ended. Never raises."""
+        for name, observer in self._observers:
+            try:
+                observer(exchange)
+            except BaseException as error:
+                if must_go_on(error):
+                    raise
+                self._failed(name, error)
+
+    def opened(self, exchange: Exchange) -> None:
+        """A relayed connection opened. Never raises."""
+        for name, opener in self._openers:
+            try:
+                opener(exchange)
+            except BaseException as error:
+                if must_go_on(error):
+                    raise
+                self._failed(name, error)
+
+    def _failed(self, name: str, error: BaseException) -> None:
+        failures = self._failures[name] = self._failures.get(name, 0) + 1
+        self.count("exporter_failures_total")
+        if failures == 1:
+            say(logging.ERROR, "exporter raised", exporter=name, error=repr(error))
+        if failures == MAX_OBSERVER_FAILURES:
+            self._observers = [pair for pair in self._observers if pair[0] != name]
+            self._openers = [pair for pair in self._openers if pair[0] != name]
+            say(logging.ERROR, "exporter disabled", exporter=name, failures=failures, last=repr(error))

@@ -1,0 +1,93 @@
+"""Dial: sends the exchange to its endpoint, over a kept connection where there is one. The innermost layer.
+
+Owns the choice between a kept and a new connection, and the one replay that HTTP allows: a kept connection may be
+closed by the server just as we use it; when not a byte of an answer came, the request is sent again on a new one, if
+that can do no harm (RFC 9112 section 9.3.1, RFC 9110 section 9.2.2).
+"""
+
+from __future__ import annotations
+
+from tulle_plugin_api import Exchange, Handler, Response
+
+from tulle_data_plane.driver import Driver
+from tulle_data_plane.errors import AppRefused, ConnectFailed, ConnectTimedOut
+from tulle_data_plane.shell.channel import Channel
+from tulle_data_plane.shell.http1_client import Nothing, exchange_over
+from tulle_data_plane.shell.pool import Pool
+from tulle_data_plane.shell.relay import Tunnel
+from tulle_data_plane.wire import http1
+
+IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+"""RFC 9110 section 9.2.2."""
+
+
+def dial_http1(driver: Driver, pool: Pool, limits: http1.Limits, *, trust_reason: bool) -> Handler:
+    """Send to `exchange.endpoint` as HTTP/1.1.
+
+    `trust_reason`: the endpoint has a proxy of ours. Its "app-refused-connection" means that the application was
+    not reached, so AppRefused is raised and the balancer tries another endpoint.
+    """
+    now = driver.now
+
+    async def handler(exchange: Exchange) -> Response:
+        endpoint = exchange.endpoint
+        assert endpoint is not None
+        address = endpoint.address
+
+        def release(channel: Channel) -> None:
+            pool.give_back(address, channel, now())
+
+        kept = pool.take(address)
+        if kept is not None:
+            try:
+                response = await exchange_over(kept, exchange, driver, limits, release)
+            except Nothing:
+                if exchange.method not in IDEMPOTENT or not isinstance(exchange.body, bytes):
+                    raise
+                response = await exchange_over(await pool.connect(address), exchange, driver, limits, release)
+        else:
+            response = await exchange_over(await pool.connect(address), exchange, driver, limits, release)
+        if (
+            response.status == 503
+            and trust_reason
+            and endpoint.meshed
+            and response.headers.get("tulle-reason") == AppRefused.reason
+            and isinstance(exchange.body, bytes)
+        ):
+            if not isinstance(response.body, bytes):
+                await response.body.aclose()
+            raise AppRefused(f"the application at {address} does not accept connections")
+        return response
+
+    return handler
+
+
+def dial_tcp(pool: Pool) -> Handler:
+    """Connect to `exchange.endpoint`; the answer is the connection (a Tunnel)."""
+
+    async def handler(exchange: Exchange) -> Response:
+        assert exchange.endpoint is not None
+        return Tunnel(await pool.connect(exchange.endpoint.address))
+
+    return handler
+
+
+def as_app(next: Handler) -> Handler:
+    """Inbound: a connection that fails is the application's refusal, and the proxy at the client may try elsewhere.
+
+    Only a proxy says so: an application that passes on another's answer (or forges one) has the reason taken off, or
+    the proxy at the client would send a request again that this application has already handled.
+    """
+
+    async def handler(exchange: Exchange) -> Response:
+        try:
+            response = await next(exchange)
+            if response.status >= 400:
+                response.headers.remove("tulle-reason")
+            return response
+        except ConnectTimedOut:
+            raise
+        except ConnectFailed as error:
+            raise AppRefused(error.detail) from None
+
+    return handler

@@ -1,0 +1,27 @@
+"""Probe: marks kubelet's health probes, so that they are told apart from traffic.
+
+Sits outside everything else inbound: a probe is served like any request, but `tulle stat` and success rates are about
+what clients ask, and a pod that says "not ready yet" has failed nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tulle_plugin_api import Exchange, Handler, Response
+
+PROBE_ROUTE = "probe"
+"""`Exchange.route` of a probe. No route of an object has this name: those have slashes."""
+
+
+def probe(paths: Collection[str], next: Handler) -> Handler:
+    """Mark requests for `paths` that come from a kubelet (User-Agent "kube-probe/...")."""
+
+    async def handler(exchange: Exchange) -> Response:
+        if exchange.path.partition("?")[0] in paths:
+            agent = exchange.headers.get("user-agent")
+            if agent is not None and agent.startswith("kube-probe/"):
+                exchange.route = PROBE_ROUTE
+        return await next(exchange)
+
+    return handler

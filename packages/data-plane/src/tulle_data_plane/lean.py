@@ -1,0 +1,54 @@
+"""Memory that a proxy does not need: modules that libraries import and it never uses (2 MB), and start-up's leavings.
+
+Owns the list of modules. Each entry says who imports it and why nothing breaks. Run before anything heavy is imported.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from importlib import import_module
+
+
+def leave_out() -> None:
+    """Keep these modules from being loaded by this process. Harmless when a library no longer asks for them."""
+    # msgspec reads typing_extensions' names if it is installed, else typing's; this makes it look not installed.
+    sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
+
+    # msgspec knows Decimal and UUID as types that a field may have. No plugin's configuration has such a field.
+    _stand_in("decimal", Decimal=type("Decimal", (), {}))
+    _stand_in("uuid", UUID=type("UUID", (), {}), SafeUUID=type("SafeUUID", (), {"unknown": None}))
+
+    # trio looks for the C library's way to name threads, through ctypes.util and with it tempfile, shutil, bz2 and
+    # lzma. A proxy starts no threads; "not found" is an answer that trio knows.
+    _stand_in("ctypes.util", find_library=lambda name: None)
+
+    # trio encodes host names that are not ASCII with idna's tables. The names that a proxy resolves are a cluster's.
+    _stand_in("idna")
+
+    # protobuf's well-known types (Timestamp and the like) read calendars; no message that a proxy sends has one.
+    _stand_in("google.protobuf.internal.well_known_types", WKTBASES={})
+
+    # protobuf's builder imports its pure-Python implementation of messages (and with it text_format, encoders and
+    # decoders) even when the C implementation, upb, is what makes them. Only that one name is looked up.
+    from google.protobuf.internal import api_implementation
+
+    if api_implementation.Type() == "upb":
+        _stand_in("google.protobuf.internal.python_message", GeneratedProtocolMessageType=type)
+
+
+def give_back() -> None:
+    """Return to the kernel what the C library holds on to after start-up: 1 MB. Takes under a millisecond."""
+    import ctypes  # trio has it loaded
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl has none
+    if trim is not None:
+        trim(0)
+
+
+def _stand_in(name: str, **attributes: object) -> None:
+    module = types.ModuleType(name)
+    vars(module).update(attributes)
+    if sys.modules.setdefault(name, module) is module and "." in name:
+        parent, _, child = name.rpartition(".")
+        setattr(import_module(parent), child, module)

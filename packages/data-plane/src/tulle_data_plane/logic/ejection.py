@@ -1,0 +1,49 @@
+"""Ejection: endpoints that did not accept a connection are left alone for a while.
+
+Pure; the time is passed in. Back-off doubles from 1 s to 60 s with each failure after an ejection has ended, and is
+forgotten when the endpoint has been well for as long as its last ejection, or has left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tulle_plugin_api import Endpoint
+
+FIRST_SECONDS = 1.0
+MAX_SECONDS = 60.0
+
+
+class Ejections:
+    """Who is ejected until when. `any` is False nearly always, which is all that the hot path asks."""
+
+    def __init__(self) -> None:
+        self._until: dict[Endpoint, tuple[float, float]] = {}  # endpoint -> (ejected until, for how long)
+
+    @property
+    def any(self) -> bool:
+        """Is anything remembered at all?"""
+        return bool(self._until)
+
+    def failed(self, endpoint: Endpoint, now: float, *, lasting: bool = True) -> None:
+        """`endpoint` refused. `lasting`: double the back-off, since nobody was there at all."""
+        until, length = self._until.get(endpoint, (0.0, 0.0))
+        if now < until:
+            return  # requests that were already under way say nothing new
+        recent = length and now - until < length
+        length = min(MAX_SECONDS, length * 2) if recent and lasting else FIRST_SECONDS
+        self._until[endpoint] = (now + length, length)
+
+    def ejected(self, endpoint: Endpoint, now: float) -> bool:
+        """Is `endpoint` to be left alone at `now`?"""
+        entry = self._until.get(endpoint)
+        if entry is None:
+            return False
+        until, length = entry
+        if now >= until + length:
+            del self._until[endpoint]
+        return now < until
+
+    def keep(self, endpoints: Collection[Endpoint]) -> None:
+        """Forget all but these."""
+        self._until = {e: entry for e, entry in self._until.items() if e in endpoints}

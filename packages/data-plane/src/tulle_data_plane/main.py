@@ -1,0 +1,76 @@
+"""The program: reads the environment, loads plugins, runs the proxy, listens to signals.
+
+Exit status: 0 after a drain, 1 when the proxy could not run, 2 for bad settings (one message names each).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+
+import trio
+from tulle_plugin_api import load
+
+from tulle_data_plane import __version__, lean
+from tulle_data_plane.log import say, set_up
+from tulle_data_plane.proxy import Proxy
+from tulle_data_plane.settings import BadSettings, from_environment
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point. Never returns."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments == ["--version"]:
+        print(__version__)
+        sys.exit(0)
+    try:
+        if arguments not in ([], ["--check"]):
+            raise BadSettings(f"takes --check or --version, got {arguments}; settings are TULLE_* variables")
+        settings = from_environment(os.environ)
+        set_up(settings.log_level)
+        plugins = load(kinds=("balancer", "policy", "exporter"))
+        for failed in plugins.failures:
+            say(logging.ERROR, "plugin did not load; the proxy runs without it", plugin=failed.name, error=failed.error)
+        proxy = Proxy(settings, plugins)
+    except BadSettings as error:
+        print(f"tulle-proxy: {error}", file=sys.stderr)
+        sys.exit(2)
+    if arguments:  # settings are good, and everything that a proxy loads can be loaded
+        sys.exit(1 if plugins.failures else 0)
+    # What was loaded at start-up lives for ever: never look at it again when collecting garbage.
+    gc.collect()
+    gc.freeze()
+    lean.give_back()
+    try:
+        trio.run(_run, proxy)
+    except* OSError as errors:
+        print(f"tulle-proxy: {errors.exceptions[0]}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+async def _run(proxy: Proxy) -> None:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(_on_signals, proxy)
+        await nursery.start(_started, proxy, nursery)
+
+
+async def _started(
+    proxy: Proxy, nursery: trio.Nursery, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    task_status.started()
+    say(logging.INFO, "starting", version=__version__, pod=proxy.settings.pod_name, exporters=list(proxy.exporters),
+        policies=sorted(proxy.host.plugins.policies), balancers=sorted(proxy.host.plugins.balancers))
+    await proxy.run()
+    nursery.cancel_scope.cancel()
+
+
+async def _on_signals(proxy: Proxy, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            proxy.shut_down()

@@ -1,0 +1,215 @@
+"""A captured connection, from accept to its end: where it goes, what it speaks, and who serves it.
+
+Owns the connection's trio task. The order is the architecture's: original destination, security stage, target,
+protocol, codec. Two seams are tables: `stages` (TLS goes here) and `codecs` (HTTP/2 goes there).
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import NamedTuple, Protocol
+
+from tulle_api.v1 import discovery_pb2 as pb
+from tulle_plugin_api import Address, Direction, Exchange, Failure
+
+from tulle_data_plane.containment import must_go_on
+from tulle_data_plane.errors import STATUS
+from tulle_data_plane.host import Host
+from tulle_data_plane.log import log, say
+from tulle_data_plane.shell.channel import Channel, accepted
+from tulle_data_plane.shell.original_destination import is_loop, original_destination
+from tulle_data_plane.shell.relay import Tunnel, relay
+from tulle_data_plane.stack import Target
+from tulle_data_plane.wire import detect
+
+Stage = Callable[[Channel], Awaitable[Channel]]
+"""Turns a plain channel into a secured one (a TLS handshake), as a strand. Raises OSError when it fails."""
+
+
+class Codec(Protocol):
+    """Speaks one protocol with a client. See http1_server.Server.serve."""
+
+    async def serve(self, channel: Channel, first: bytes, destination: Address, route: Target) -> Tunnel | None:
+        """Serve until the connection ends; a Tunnel if it turns into one."""
+
+
+Lookup = Callable[[Address], Awaitable[Target]]
+"""The target for a destination, as a strand; waits for the control plane if it must."""
+
+# what detection finds -> discovery.proto's word for it
+DETECTED = {
+    detect.Protocol.HTTP1: pb.PROTOCOL_HTTP1,
+    detect.Protocol.HTTP2: pb.PROTOCOL_HTTP2,
+    detect.Protocol.TLS: pb.PROTOCOL_OPAQUE,
+    detect.Protocol.OPAQUE: pb.PROTOCOL_OPAQUE,
+}
+
+
+class Capture:
+    """Serves the connections of one direction."""
+
+    def __init__(
+        self,
+        direction: Direction,
+        host: Host,
+        lookup: Lookup,
+        codecs: Mapping[int, Codec],
+        *,
+        stage: Stage | None = None,
+        own_ports: Collection[int] = (),
+        own_ips: Collection[str] = (),
+        find_destination: Callable[[socket.socket], Address] = original_destination,
+    ) -> None:
+        """`codecs`: by discovery.proto's Protocol; what has none is relayed."""
+        self._direction: Direction = direction
+        self._host = host
+        self._lookup = lookup
+        self._codecs = codecs
+        self._stage = stage
+        self._own_ports = own_ports
+        self._own_ips = own_ips
+        self._find_destination = find_destination
+        self.open = 0  # connections
+        self.relaying = 0  # of those, tunnels
+
+    async def handle(self, sock: socket.socket) -> None:
+        """Serve one accepted socket to its end. A trio task; owns the socket. Raises nothing but Cancelled."""
+        host = self._host
+        self.open += 1
+        channel: Channel | None = None
+        try:
+            channel = accepted(host.driver, sock)
+            relayed = await host.driver.run(self._serve, channel, sock)
+            if relayed is not None:
+                await self._relay(relayed)
+        except OSError as error:
+            say(logging.DEBUG, "connection broke", direction=self._direction, error=str(error))
+        except BaseException as error:
+            if channel is not None:
+                channel.abort()
+            if must_go_on(error):
+                raise
+            log.exception("unforeseen error while serving a connection")
+        finally:
+            self.open -= 1
+            if channel is not None:
+                channel.close()
+
+    async def _serve(self, plain: Channel, sock: socket.socket) -> _Relayed | None:
+        """As a strand. Returns what is to be relayed, or None when the connection has been served."""
+        host = self._host
+        ours = sock.getsockname()
+        destination = self._find_destination(sock)
+        if is_loop(destination, Address(ours[0], ours[1]), self._own_ports, self._own_ips):
+            say(logging.WARNING, "connection to the proxy's own port refused", reason="loop", source=str(plain.peer),
+                destination=str(destination), look_at=STATUS["loop"][1])
+            host.count("loops_refused_total")
+            plain.abort()
+            return None
+        channel = plain if self._stage is None else await self._secure(self._stage, plain)
+        target = await self._lookup(destination)
+        target.users += 1
+        relayed: _Relayed | None = None
+        try:
+            relayed = await self._serve_target(channel, destination, target)
+        finally:
+            if relayed is None:
+                self._leave(target)
+        return relayed
+
+    async def _secure(self, stage: Stage, plain: Channel) -> Channel:
+        seconds = self._host.settings.head_seconds
+        with self._host.driver.deadline(seconds, TimeoutError(f"no complete handshake within {seconds:g} s")):
+            return await stage(plain)
+
+    def _leave(self, target: Target) -> None:
+        target.users -= 1
+        target.last_used = self._host.driver.now()
+
+    async def _serve_target(self, channel: Channel, destination: Address, target: Target) -> _Relayed | None:
+        host = self._host
+        protocol, first = target.protocol, b""
+        if destination.port in host.settings.opaque_ports and protocol in (pb.PROTOCOL_DETECT, 0):
+            protocol = pb.PROTOCOL_OPAQUE
+        if protocol in (pb.PROTOCOL_DETECT, pb.PROTOCOL_UNSPECIFIED):
+            protocol, first = await self._detect(channel, destination)
+            if not protocol:
+                channel.close()
+                return None
+        codec = self._codecs.get(protocol)
+        exchange = Exchange()
+        exchange.direction, exchange.source, exchange.destination = self._direction, channel.peer, destination
+        exchange.source_identity, exchange.secured, exchange.service = channel.identity, channel.secured, target.service
+        exchange.started = host.driver.now()
+        if codec is not None:
+            tunnel = await codec.serve(channel, first, destination, target)
+            if tunnel is None:
+                return None
+            # after an upgrade the tunnel's bytes are counted on an exchange of their own
+            request = tunnel.exchange or exchange
+            exchange.protocol, exchange.started = "tcp", host.driver.now()
+            exchange.route, exchange.backend, exchange.endpoint = request.route, request.backend, request.endpoint
+            return _Relayed(channel, tunnel.ahead, tunnel, exchange, target)
+        exchange.protocol = "tcp"
+        try:
+            answer = await target.tcp_handler(exchange)
+        except Failure as failure:
+            self._tcp_failed(channel, exchange, failure)
+            return None
+        assert isinstance(answer, Tunnel)
+        return _Relayed(channel, first, answer, exchange, target)
+
+    async def _detect(self, channel: Channel, destination: Address) -> tuple[int, bytes]:
+        """What the client's first bytes look like, and those bytes. (0, b""): it closed without any."""
+        first, seconds = b"", self._host.settings.detect_seconds
+        try:
+            with self._host.driver.deadline(seconds, _Undetected()):
+                while (found := detect.detect(first)) is None:
+                    data = await channel.recv()
+                    if not data:
+                        return (pb.PROTOCOL_OPAQUE, first) if first else (0, b"")
+                    first += data
+        except _Undetected:
+            self._host.count("detection_timeouts_total")
+            say(logging.WARNING, "protocol not detected in time; relaying as opaque TCP", seconds=seconds,
+                destination=str(destination),
+                hint=f'if its server speaks first, annotate: tulle.dev/opaque-ports: "{destination.port}"')
+            return pb.PROTOCOL_OPAQUE, first
+        return DETECTED[found], first
+
+    def _tcp_failed(self, channel: Channel, exchange: Exchange, failure: Failure) -> None:
+        say(logging.WARNING, "connection failed", reason=failure.reason, detail=failure.detail,
+            direction=self._direction, source=str(exchange.source), destination=str(exchange.destination),
+            look_at=STATUS.get(failure.reason, (0, "the proxy's log"))[1])
+        exchange.aborted, exchange.reason, exchange.ended = True, failure.reason, self._host.driver.now()
+        self._host.opened(exchange)
+        self._host.ended(exchange)
+        channel.abort()  # there is no other way to say so in TCP
+
+    async def _relay(self, relayed: _Relayed) -> None:
+        host, exchange = self._host, relayed.exchange
+        host.opened(exchange)
+        self.relaying += 1
+        try:
+            await relay(host.driver, relayed.channel, relayed.first, relayed.tunnel, exchange)
+        finally:
+            self.relaying -= 1
+            exchange.ended = host.driver.now()
+            host.ended(exchange)
+            self._leave(relayed.target)
+
+
+class _Relayed(NamedTuple):
+    """A connection of which nothing more is parsed."""
+
+    channel: Channel  # as secured, not as accepted
+    first: bytes  # what the client has said already
+    tunnel: Tunnel
+    exchange: Exchange
+    target: Target
+
+
+class _Undetected(Exception):
+    """The detection deadline passed."""

@@ -1,0 +1,201 @@
+"""A channel: bytes both ways with a peer, over TCP, or over TCP with a stage in between such as TLS.
+
+Owns the protocol and its TCP implementation on the driver. Codecs, pools and relays know only `Channel`, which is
+the seam where mutual TLS goes in: a stage is `async (Channel) -> Channel`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+import sys
+from math import inf
+from typing import Protocol
+
+from tulle_plugin_api import Address
+
+from tulle_data_plane.driver import Driver, Watch
+from tulle_data_plane.errors import SlowReader
+from tulle_data_plane.shell.descriptors import refuse_at
+
+RECEIVE_SIZE = 65536
+"""Bytes asked of one recv: more than a head ever is, and a good piece of a body."""
+
+
+class Channel(Protocol):
+    """What waits does so as a strand. Errors of the network are OSError; b"" from `recv` is the peer's orderly end."""
+
+    peer: Address
+    identity: str  # SPIFFE id that the peer proved, or ""
+    secured: bool
+    patience: float  # seconds that `send_all` waits for a peer that takes nothing; inf, as it begins: for ever
+
+    async def recv(self, size: int = RECEIVE_SIZE) -> bytes:
+        """The next bytes, at least one; b"" once the peer has ended its side."""
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything; returns when the kernel has it. Raises SlowReader when `patience` is over."""
+
+    def send_eof(self) -> None:
+        """End our side; the peer's bytes still arrive."""
+
+    def stale(self) -> bool:
+        """While nothing is owed to us: has the peer ended, broken, or sent something nobody asked for?"""
+
+    def close(self) -> None:
+        """Close in order. May be called twice."""
+
+    def abort(self) -> None:
+        """Close with a reset, so that the peer sees a truncation and never a clean end."""
+
+
+class TcpChannel:
+    """A connected, non-blocking TCP socket."""
+
+    __slots__ = ("_greedy", "_recv", "_send", "_socket", "identity", "patience", "peer", "secured", "watch")
+
+    def __init__(self, driver: Driver, connected: socket.socket, peer: Address) -> None:
+        """Owns `connected` from now on: `close` or `abort` ends it."""
+        self._socket = connected
+        self._recv = connected.recv
+        self._send = connected.send
+        self._greedy = False
+        self.watch = Watch(driver, connected.fileno())
+        self.peer = peer
+        self.identity = ""
+        self.secured = False
+        self.patience = inf
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket itself, for relays that let the kernel move the bytes."""
+        return self._socket
+
+    async def recv(self, size: int = RECEIVE_SIZE) -> bytes:
+        """As Channel.recv: one system call where bytes are known to be there, none where not."""
+        watch = self.watch
+        if self._greedy:
+            self._greedy = False
+            await watch.driver.turn()
+        while True:
+            if watch.readable:
+                try:
+                    data = self._recv(size)
+                except BlockingIOError:
+                    watch.readable = False
+                else:
+                    # A short read leaves the socket dry, so the next wait needs no failing call first. But when the
+                    # peer has ended its side, that edge may be spent: then only b"" proves the end.
+                    if len(data) < size:
+                        if not watch.hung_up:
+                            watch.readable = False
+                    else:
+                        self._greedy = True  # there is more at once: others first
+                    return data
+            await watch.wait_readable()
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """As Channel.send_all. Nearly always one call and no wait."""
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent == len(data):
+            return
+        watch, rest = self.watch, memoryview(data)[sent:]
+        watch.writable = False  # what the kernel did not take, it will announce
+        while rest:
+            with watch.driver.deadline(self.patience, SlowReader()):
+                await watch.wait_writable()
+            try:
+                sent = self._send(rest)
+            except BlockingIOError:
+                sent = 0
+            rest = rest[sent:]
+            if rest:
+                watch.writable = False
+
+    def send_eof(self) -> None:
+        """As Channel.send_eof."""
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:
+                raise
+
+    def stale(self) -> bool:
+        """As Channel.stale. Nearly always without a system call: nothing has happened since the last read."""
+        watch = self.watch
+        if not watch.readable:
+            return watch.hung_up or watch.closed
+        if watch.hung_up:
+            return True
+        try:
+            self._recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            # an edge that was announced after the read that already took its bytes
+            watch.readable = False
+            return False
+        except OSError:
+            pass
+        return True
+
+    def close(self) -> None:
+        """As Channel.close."""
+        self.watch.close()
+        self._socket.close()
+
+    def abort(self) -> None:
+        """As Channel.abort."""
+        if not self.watch.closed:
+            try:
+                # SO_LINGER with a time of zero: close() sends RST (RFC 9293 section 3.10.4, ABORT)
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            except OSError:
+                pass  # it is broken already, which is what we want
+        self.close()
+
+
+async def connect(driver: Driver, address: Address, ceiling: int = sys.maxsize) -> TcpChannel:
+    """Connect to `address`. As a strand, under the caller's deadline. Raises OSError; leaks nothing on cancel.
+
+    `ceiling`: of descriptors, see descriptors.py.
+    """
+    family = socket.AF_INET6 if ":" in address.ip else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    channel: TcpChannel | None = None
+    try:
+        refuse_at(sock.fileno(), ceiling)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        started = sock.connect_ex((address.ip, address.port))
+        channel = TcpChannel(driver, sock, address)
+        if started == errno.EINPROGRESS:
+            channel.watch.writable = False
+            await channel.watch.wait_writable()
+            started = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if started != 0:
+            raise OSError(started, errno.errorcode.get(started, "error"))
+        return channel
+    except BaseException:
+        if channel is not None:
+            channel.close()
+        sock.close()
+        raise
+
+
+def accepted(driver: Driver, sock: socket.socket) -> TcpChannel:
+    """A channel over a socket just accepted. Raises OSError when the peer has gone in the meantime."""
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = sock.getpeername()
+        return TcpChannel(driver, sock, Address(unmapped(peer[0]), peer[1]))
+    except BaseException:
+        sock.close()
+        raise
+
+
+def unmapped(ip: str) -> str:
+    """"::ffff:10.0.0.1" as "10.0.0.1": a dual-stack listener sees IPv4 peers mapped (RFC 4291 section 2.5.5.2)."""
+    return ip[7:] if ip.startswith("::ffff:") and "." in ip else ip

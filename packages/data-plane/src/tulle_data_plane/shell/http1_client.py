@@ -1,0 +1,266 @@
+"""HTTP/1.1 towards an upstream: one exchange over one connection, and what becomes of the connection after it.
+
+Owns sending the request, reading the answer's head, and the body that is still arriving. Refuses to know which
+endpoint it talks to or why. A connection goes back to the pool only when both messages ended cleanly.
+
+The fast path, nearly every request: head and body leave in one send, head and body of the answer arrive in one recv.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tulle_plugin_api import Body, Exchange, Failure, Response
+
+from tulle_data_plane.driver import Driver
+from tulle_data_plane.errors import BadAnswer, NotImplementedHere, PolicyFailed, UpstreamBroke
+from tulle_data_plane.shell.channel import Channel
+from tulle_data_plane.shell.relay import Tunnel
+from tulle_data_plane.wire import http1
+
+MAX_INTERIM = 16
+"""1xx answers before the final one."""
+
+Release = Callable[[Channel], None]
+
+
+class Nothing(UpstreamBroke):
+    """The upstream closed a connection without a byte of an answer: on a kept one, the request may be replayed."""
+
+
+async def exchange_over(
+    channel: Channel, exchange: Exchange, driver: Driver, limits: http1.Limits, release: Release
+) -> Response:
+    """Send `exchange` over `channel` and return its answer. Owns `channel` from now on.
+
+    `release` gets the channel when it is clean. On any error, and on cancel, the channel is aborted. Raises
+    UpstreamBroke, BadAnswer, and whatever reading the request's body raises.
+    """
+    upload: Upload | None = None
+    try:
+        body = exchange.body
+        if isinstance(body, bytes):
+            await _send(channel, _head(exchange) + body)
+        else:
+            await _send(channel, _head(exchange))
+            upload = Upload(driver, channel, body, exchange)
+        return await _answer(channel, exchange, limits, release, upload)
+    except BaseException:
+        channel.abort()
+        if upload is not None:
+            await upload.stop()
+            if upload.failure is not None:
+                raise upload.failure from None  # the client broke off: that is the cause, not what followed from it
+        raise
+
+
+def _head(exchange: Exchange) -> bytes:
+    body = exchange.body
+    chunked = not isinstance(body, bytes) and "content-length" not in exchange.headers
+    framing = http1.CHUNKED_BODY if chunked else http1.NO_BODY  # Content-Length is in the block, where there is one
+    try:
+        return http1.encode_request(
+            exchange.method, exchange.path, exchange.headers.block, framing, upgrade=exchange.upgrade
+        )
+    except ValueError as error:
+        if exchange.method == "CONNECT":
+            raise NotImplementedHere("CONNECT: the mesh finds the way by itself; call the service directly") from None
+        raise PolicyFailed(str(error)) from error  # a policy made something that cannot go on the wire
+
+
+async def _send(channel: Channel, data: bytes) -> None:
+    try:
+        await channel.send_all(data)
+    except OSError:
+        # A server may answer and close without having read everything: its answer is still worth reading. Where there
+        # is none, reading says so.
+        pass
+
+
+class Upload:
+    """Sends a body that is still arriving, beside the strand that waits for the answer."""
+
+    def __init__(self, driver: Driver, channel: Channel, body: Body, exchange: Exchange) -> None:
+        self.failure: Failure | None = None  # why the client's side of it failed
+        self.finished = False  # everything was sent; the child itself ends a little later
+        self._begun = self._stopped = False
+        self._child = driver.spawn(self._run, channel, body, "content-length" not in exchange.headers)
+
+    async def stop(self) -> None:
+        """Stop sending, and reading what is to be sent: then the client's connection has no other reader."""
+        self.give_up()
+        await self._child.done.wait()
+
+    def give_up(self) -> None:
+        """As `stop`, for those who cannot wait."""
+        self._stopped = True
+        if self._begun:  # else it finds out when it begins
+            self._child.cancel()
+
+    async def _run(self, channel: Channel, body: Body, chunked: bool) -> None:
+        if self._stopped:
+            return
+        self._begun = True
+        try:
+            while piece := await body.read():
+                await channel.send_all(http1.encode_chunk(piece) if chunked else piece)
+            if chunked:
+                await channel.send_all(http1.LAST_CHUNK)
+            self.finished = True
+        except Failure as failure:
+            self.failure = failure
+            channel.abort()  # half a request must never look like a whole one
+        except OSError:
+            pass  # who waits for the answer finds out why
+
+
+async def _answer(
+    channel: Channel, exchange: Exchange, limits: http1.Limits, release: Release, upload: Upload | None
+) -> Response:
+    buffer = await _recv(channel, "")
+    try:
+        for _ in range(MAX_INTERIM):
+            end = http1.find_head_end(buffer, 0, limits, too_long="bad-status-line")
+            if end < 0:
+                buffer, end = await _rest_of_head(channel, buffer, limits)
+            head = http1.parse_response(buffer[:end], exchange.method, limits, exchange.upgrade)
+            buffer = buffer[end:]
+            if not head.informational:
+                return _response(channel, head, buffer, limits, release, upload)
+            # 1xx but 101: fine here; a production mesh would pass 103 on (RFC 9110 section 15.2)
+            if not buffer:
+                buffer = await _recv(channel, "after an interim answer")
+    except http1.ProtocolError as error:
+        raise BadAnswer(f"{channel.peer}: {error}") from None
+    raise BadAnswer(f"{channel.peer}: more than {MAX_INTERIM} interim answers")
+
+
+async def _rest_of_head(channel: Channel, buffer: bytes, limits: http1.Limits) -> tuple[bytes, int]:
+    partial = http1.PartialHead(limits, too_long="bad-status-line")
+    end = partial.add(buffer)
+    while end < 0:
+        end = partial.add(await _recv(channel, "in the middle of an answer's head"))
+    return bytes(partial.data), end
+
+
+async def _recv(channel: Channel, when: str) -> bytes:
+    """Bytes of an answer's head. Raises Nothing where none has come yet (`when` empty), else UpstreamBroke."""
+    why = ""
+    try:
+        data = await channel.recv()
+    except OSError as error:
+        data, why = b"", f": {error.strerror}"
+    if not data:
+        if when:
+            raise UpstreamBroke(f"{channel.peer} closed {when}{why}")
+        raise Nothing(f"{channel.peer} closed without an answer{why}")
+    return data
+
+
+def _response(
+    channel: Channel,
+    head: http1.ResponseHead,
+    rest: bytes,
+    limits: http1.Limits,
+    release: Release,
+    upload: Upload | None,
+) -> Response:
+    if head.status == 101:
+        if upload is not None and not upload.finished:  # RFC 9110 section 7.8: only once the request is complete
+            raise BadAnswer(f"{channel.peer} switched protocols in the middle of the request")
+        return Tunnel(channel, rest, status=101, headers=head.headers, upgrade=head.upgrade)
+    kind, length = head.framing
+    # the whole body is here: the common case
+    if upload is None and (kind == http1.NONE or (kind == http1.LENGTH and len(rest) >= length)):
+        if head.keep_alive and len(rest) == length:
+            release(channel)
+        else:
+            channel.close()  # told to, or bytes that nobody asked for: they must poison nothing
+        return Response(head.status, head.headers, rest[:length])
+    body = AnswerBody(channel, head, rest, limits, release, upload)
+    return Response(head.status, head.headers, body)
+
+
+class AnswerBody:
+    """The body of an answer, as it arrives. Owns the connection until its end."""
+
+    def __init__(
+        self,
+        channel: Channel,
+        head: http1.ResponseHead,
+        rest: bytes,
+        limits: http1.Limits,
+        release: Release,
+        upload: Upload | None,
+    ) -> None:
+        self._channel = channel
+        self._decoder = http1.body_decoder(head.framing, limits)
+        self._first = rest
+        self._keep = head.keep_alive
+        self._release = release
+        self._upload = upload
+        self._closed = False
+
+    @property
+    def at_hand(self) -> bool:
+        """Its beginning came with the head: head and first piece can leave together."""
+        return bool(self._first)
+
+    async def read(self) -> bytes:
+        """The next piece; b"" at the end. Raises UpstreamBroke (a truncated body) or BadAnswer."""
+        decoder = self._decoder
+        try:
+            data, self._first = self._first, b""
+            while not self._closed:
+                pieces = decoder.feed(data) if data else []
+                if decoder.done:
+                    await self._end()
+                if pieces:
+                    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                if decoder.done:
+                    break
+                data = await self._channel.recv()
+                if not data:
+                    decoder.finish()
+                    await self._end()
+        except http1.ProtocolError as error:
+            await self.aclose()
+            kind = UpstreamBroke if error.reason == "truncated-body" else BadAnswer
+            raise kind(f"{self._channel.peer}: {error}") from None
+        except OSError as error:
+            await self.aclose()
+            raise UpstreamBroke(
+                f"{self._channel.peer} broke off in the middle of an answer's body: {error.strerror}"
+            ) from None
+        except BaseException:
+            await self.aclose()
+            raise
+        return b""
+
+    async def _end(self) -> None:
+        if self._closed:
+            return
+        if self._upload is not None and not self._upload.finished:
+            await self.aclose()  # an early, final answer: the rest of the request is of no use to anybody
+            return
+        self._closed = True
+        if self._keep and not self._decoder.leftover:
+            self._release(self._channel)
+        else:
+            self._channel.close()
+
+    async def aclose(self) -> None:
+        """Give up the rest: the connection cannot be kept."""
+        if not self._closed:
+            self._closed = True
+            self._channel.abort()
+            if self._upload is not None:
+                await self._upload.stop()
+
+    def __del__(self) -> None:
+        # A policy that answers in this answer's stead should close it; where one forgets, nothing stays open.
+        if not self._closed:
+            self._closed = True
+            self._channel.abort()
+            if self._upload is not None:
+                self._upload.give_up()

@@ -1,0 +1,94 @@
+"""The body of a request that did not come whole with its head: read piece by piece off the client's connection.
+
+Owns the framing of one body, "100 Continue", and what the connection holds after it. Refuses to know who reads it.
+"""
+
+from __future__ import annotations
+
+from tulle_plugin_api import Exchange, Failure
+
+from tulle_data_plane.driver import Driver
+from tulle_data_plane.errors import BodyTimedOut, RequestBroke
+from tulle_data_plane.shell.channel import Channel
+from tulle_data_plane.wire import http1
+
+
+class RequestBody:
+    """A tulle_plugin_api.Body. One reader, as a strand."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        channel: Channel,
+        head: http1.RequestHead,
+        rest: bytes,
+        exchange: Exchange,
+        limits: http1.Limits,
+        idle_seconds: float,
+    ) -> None:
+        """`rest`: what came with the head. `idle_seconds`: the longest silence while nothing has been answered."""
+        self._driver = driver
+        self._channel = channel
+        self._decoder = http1.body_decoder(head.framing, limits)
+        self._first = rest
+        self._continue = head.expect_continue
+        self._exchange = exchange
+        self._idle_seconds = idle_seconds
+        self._answered = False
+
+    @property
+    def done(self) -> bool:
+        """Read to its end: the connection can carry another request."""
+        return self._decoder.done
+
+    @property
+    def leftover(self) -> bytes:
+        """What came after it: the next request's beginning."""
+        return self._decoder.leftover
+
+    def answered(self) -> None:
+        """The answer begins: a "100 Continue" would now stand in the middle of it (RFC 9110 section 10.1.1)."""
+        self._continue = False
+        self._answered = True
+
+    async def read(self) -> bytes:
+        """The next piece; b"" at the end. Raises RequestBroke, BodyTimedOut, or Failure for bad framing."""
+        decoder = self._decoder
+        data, self._first = self._first, b""
+        try:
+            while True:
+                pieces = decoder.feed(data) if data else []
+                if pieces:
+                    piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                    self._exchange.request_bytes += len(piece)
+                    return piece
+                if decoder.done:
+                    return b""
+                if self._continue:
+                    self._continue = False
+                    await self._channel.send_all(http1.CONTINUE)
+                data = await self._recv()
+                if not data:
+                    raise RequestBroke(f"{self._channel.peer} closed in the middle of its request's body")
+        except http1.ProtocolError as error:
+            raise Failure(f"{self._channel.peer}: {error}", reason=error.reason) from None
+        except OSError as error:
+            raise RequestBroke(f"{self._channel.peer} broke off in its request's body: {error.strerror}") from None
+
+    async def _recv(self) -> bytes:
+        while True:
+            try:
+                with self._driver.deadline(self._idle_seconds, _Silent()):
+                    return await self._channel.recv()
+            except _Silent:
+                if not self._answered:  # else it is a conversation, and may be the other side's turn
+                    raise BodyTimedOut(
+                        f"{self._channel.peer} has sent nothing of its body for {self._idle_seconds:g} s"
+                    ) from None
+
+    async def aclose(self) -> None:
+        """The rest stays unread: the connection is closed after the answer."""
+
+
+class _Silent(Exception):
+    """Nothing came."""

@@ -1,0 +1,97 @@
+"""Heads as HTTP/1.1 sends them.
+
+Owns the start lines and the fields of one connection: Connection, Upgrade, Transfer-Encoding. Everything end-to-end,
+Host and Content-Length included, is in the header block that it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+from tulle_data_plane.wire.grammar import TARGET, TOKEN, UPGRADE
+from tulle_data_plane.wire.messages import CHUNKED, CHUNKED_BODY, NO_BODY, NONE, UNTIL_CLOSE, UNTIL_CLOSE_BODY, Framing
+
+# RFC 9110 section 6.2: we send our own version, whatever the other side of us speaks.
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(100, 600)}
+_REQUEST_LINE = re.compile(TOKEN + rb" " + TARGET + rb" HTTP/1\.1\r\n")
+
+_CHUNKED_FIELD = b"transfer-encoding: chunked\r\n"
+_CLOSE_FIELD = b"connection: close\r\n"
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def encode_request(
+    method: str,
+    path: str,
+    block: bytes,
+    framing: Framing,
+    extra: bytes = b"",
+    *,
+    keep_alive: bool = True,
+    upgrade: str = "",
+) -> bytes:
+    """The head of a request. `path` is the target as it goes on the line ("host:port" for CONNECT).
+
+    `block` holds the end-to-end fields, with Content-Length where `framing` is LENGTH; `extra` more such lines.
+    Raises ValueError where method, path or upgrade could not go on the wire: a policy may have made them.
+    """
+    line = f"{method} {path} HTTP/1.1\r\n".encode()
+    if not _REQUEST_LINE.fullmatch(line):
+        raise ValueError(f"not a method and a request target: {method[:40]!r} {path[:80]!r}")
+    if framing.kind == CHUNKED:
+        extra += _CHUNKED_FIELD
+    if upgrade:
+        extra += _upgrade_fields(upgrade)
+    elif not keep_alive:
+        extra += _CLOSE_FIELD
+    return line + block + extra + b"\r\n"
+
+
+def encode_response(
+    status: int,
+    block: bytes,
+    framing: Framing,
+    keep_alive: bool = True,
+    version: str = "1.1",
+    extra: bytes = b"",
+    *,
+    upgrade: str = "",
+) -> bytes:
+    """The head of an answer to a client that spoke `version`; `framing` comes from `answer_framing`.
+
+    `block` holds the end-to-end fields, with Content-Length where `framing` is LENGTH; `extra` more such lines.
+    The connection ends after this answer (and the head says so) unless `keep_alive`. Raises KeyError for a status
+    outside 100 to 599, ValueError for chunked coding towards HTTP/1.0.
+    """
+    if framing.kind == CHUNKED:
+        if version == "1.0":  # RFC 9112 section 6.1: MUST NOT
+            raise ValueError("HTTP/1.0 has no chunked coding: choose the framing with answer_framing()")
+        extra += _CHUNKED_FIELD
+    if upgrade:
+        extra += _upgrade_fields(upgrade)
+    elif (not keep_alive or framing.kind == UNTIL_CLOSE) and status >= 200:
+        extra += _CLOSE_FIELD
+    return _STATUS_LINES[status] + block + extra + b"\r\n"
+
+
+def answer_framing(framing: Framing, request_method: str, status: int, version: str) -> Framing:
+    """How to frame towards a client of `version` a body that arrived with `framing`.
+
+    What has no body by rule (RFC 9112 section 6.3) gets none; a body of unknown length is chunked, so that its end and
+    a broken connection look different, except to a 1.0 client, which knows only the end of the connection.
+    """
+    if request_method == "HEAD" or status < 200 or status in (204, 304) or framing.kind == NONE:
+        return NO_BODY
+    if framing.kind in (CHUNKED, UNTIL_CLOSE):
+        return UNTIL_CLOSE_BODY if version == "1.0" else CHUNKED_BODY
+    return framing
+
+
+def _upgrade_fields(protocol: str) -> bytes:
+    raw = protocol.encode()
+    if not UPGRADE.fullmatch(raw):
+        raise ValueError(f"not a protocol to upgrade to: {protocol[:40]!r}")
+    return b"connection: upgrade\r\nupgrade: " + raw + b"\r\n"

@@ -1,0 +1,92 @@
+"""The head of an HTTP/1.x request, from bytes.
+
+Owns the request line and the rules that need both line and fields. Refuses to know the body.
+"""
+
+from __future__ import annotations
+
+import re
+
+from tulle_plugin_api import Headers
+
+from tulle_data_plane.wire.errors import ProtocolError, quote
+from tulle_data_plane.wire.facts import REQUEST_FIELDS, Facts, without_fields
+from tulle_data_plane.wire.faults import line_fault
+from tulle_data_plane.wire.grammar import REQUEST_LINE
+from tulle_data_plane.wire.limits import DEFAULT_LIMITS, Limits
+from tulle_data_plane.wire.memory import Memory
+from tulle_data_plane.wire.messages import CHUNKED, NONE, RequestHead
+from tulle_data_plane.wire.target import resolve
+
+_memory = Memory(REQUEST_FIELDS)
+_match_line = REQUEST_LINE.match
+_facts = _memory.facts
+_OTHER_VERSION = re.compile(rb"[^ ]+ [^ ]+ HTTP/[0-9]+(?:\.[0-9]+)?\r\n")
+
+
+def parse_request(head: bytes, limits: Limits = DEFAULT_LIMITS) -> RequestHead:
+    """A complete head as `find_head_end` delimits it, empty line included; raises ProtocolError."""
+    line = _match_line(head)
+    if line is None:
+        raise _refusal(head, limits)
+    raw_method, raw_target, minor = line.groups()
+    section_start = line.end()
+    if section_start > limits.request_line:  # perhaps too long: the exact count, without CRLF
+        error = line_fault(head, 0, len(head), limits.request_line, "uri-too-long")
+        if error is not None:
+            raise error
+    try:
+        facts = _facts(head[section_start:], limits)
+    except ProtocolError as error:
+        raise line_fault(head, 0, len(head), limits.request_line, "uri-too-long") or error from None
+    method, target = raw_method.decode(), raw_target.decode()
+    if minor == b"0":
+        return _version_10(method, target, facts)
+    host = facts.host
+    if host is None:  # RFC 9112 section 3.2: a server MUST answer 400 to a 1.1 request without Host
+        raise ProtocolError("bad-host", "no Host field in an HTTP/1.1 request")
+    if target[0] == "/" and method != "CONNECT":
+        path = target  # origin-form: nearly every request
+    else:
+        path, host = resolve(method, target, host)
+    framing = facts.framing
+    return RequestHead(
+        method,
+        target,
+        path,
+        host,
+        "1.1",
+        Headers(facts.block),
+        framing,
+        not facts.close,  # RFC 9112 section 9.3
+        facts.upgrade,
+        facts.expect_continue and framing.kind != NONE,  # RFC 9110 section 10.1.1: not without a body
+        facts.te_trailers,
+    )
+
+
+def _version_10(method: str, target: str, facts: Facts) -> RequestHead:
+    """HTTP/1.0: no chunked coding, no Upgrade, no Expect, Host optional, and never keep-alive.
+
+    RFC 9112 section 9.3: a proxy does not keep a connection with a 1.0 client, whose "keep-alive" may have been passed
+    on blindly by a proxy before us (appendix C.2.2).
+    """
+    if facts.framing.kind == CHUNKED:  # RFC 9112 section 6.1: treat the framing as faulty
+        raise ProtocolError("bad-transfer-encoding", "HTTP/1.0 has no Transfer-Encoding")
+    path, authority = resolve(method, target, facts.host)
+    block = without_fields(facts.block, [b"expect"])  # RFC 9110 section 10.1.1: ignored in 1.0, and not passed on
+    if facts.host is None:  # whoever forwards this in HTTP/1.1 needs one, even an empty one (RFC 9112 section 3.2)
+        block = b"Host: " + authority.encode("ascii") + b"\r\n" + block
+    return RequestHead(method, target, path, authority, "1.0", Headers(block), facts.framing, keep_alive=False)
+
+
+def _refusal(head: bytes, limits: Limits) -> ProtocolError:
+    """Why a head has no acceptable request line: the slow path, once we know that it has none."""
+    error = line_fault(head, 0, len(head), limits.request_line, "uri-too-long")
+    if error is not None:
+        return error
+    start = 2 if head.startswith(b"\r\n") else 0
+    line = head[start : head.find(b"\n", start) + 1]
+    if _OTHER_VERSION.fullmatch(line) and not line.endswith((b" HTTP/1.1\r\n", b" HTTP/1.0\r\n")):
+        return ProtocolError("bad-version", f"only HTTP/1.1 and HTTP/1.0 are spoken here: {quote(line[-12:])}")
+    return ProtocolError("bad-request-line", f"not METHOD SP TARGET SP HTTP/1.1: {quote(line)}")

@@ -1,0 +1,191 @@
+"""Observers: told of everything, and none of them can harm the rest."""
+
+import logging
+
+import pytest
+import trio
+from tulle_data_plane.host import MAX_OBSERVER_FAILURES
+from tulle_plugin_api import Address, Exchange, Exporter
+from tulle_testkit import echo_upstream, http_upstream
+
+pytestmark = pytest.mark.trio
+
+
+class Raising(Exporter):
+    """Raises at `observe`, and where asked at `opened`."""
+
+    def __init__(self, error, where=("observe", "opened")):
+        self.error, self.where, self.calls = error, where, 0
+
+    def observe(self, exchange):
+        self._maybe("observe")
+
+    def opened(self, exchange):
+        self._maybe("opened")
+
+    def _maybe(self, what):
+        if what in self.where:
+            self.calls += 1
+            raise self.error
+
+
+class Panic(BaseException):
+    """As a panic in Rust arrives in Python."""
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), Panic()], ids=repr)
+async def test_an_exporter_that_raises_harms_nobody_and_is_disabled_in_the_end(mesh, harness, error, caplog):
+    async with mesh() as m, http_upstream() as app:
+        bad = Raising(error)
+        m.host.add_exporter("bad", bad)
+        last = harness.Seen()
+        m.host.add_exporter("last", last)  # told after the bad one
+        await m.service(harness.VIP, app.port)
+        async with m.client() as client:
+            for _ in range(MAX_OBSERVER_FAILURES + 20):
+                assert (await client.get()).status == 200
+        assert len(m.seen.ended) == len(last.ended) == MAX_OBSERVER_FAILURES + 20
+        assert bad.calls == MAX_OBSERVER_FAILURES
+        assert m.counter("exporter_failures_total") == MAX_OBSERVER_FAILURES
+        told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+        assert told == ["exporter raised", "exporter disabled"], "said once each, not once a request"
+
+
+async def test_failures_at_either_end_of_a_connection_count_together(mesh, harness):
+    async with mesh() as m:
+        bad = Raising(ValueError("x"))
+        m.host.add_exporter("bad", bad)
+        for _ in range(MAX_OBSERVER_FAILURES):
+            m.host.opened(Exchange())
+            m.host.ended(Exchange())
+        assert bad.calls == MAX_OBSERVER_FAILURES
+
+
+async def test_a_keyboard_interrupt_is_not_an_exporters_failure(mesh, harness):
+    async with mesh() as m:
+        m.host.add_exporter("bad", Raising(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            m.host.ended(Exchange())
+
+
+async def test_only_who_wants_to_hear_of_openings_does(mesh, harness):
+    class Plain(Exporter):
+        def observe(self, exchange):
+            pass
+
+    async with mesh() as m, echo_upstream() as app:
+        before = len(m.host._openers)
+        m.host.add_exporter("plain", Plain())
+        assert len(m.host._openers) == before
+        async with await m.dial(Address("127.0.0.1", app.port)) as stream:
+            await stream.send_all(b"\x00")
+            await stream.receive_some(1)
+            assert len(m.seen.begun) == 1
+            assert m.seen.ended == []
+        await m.settled()
+        assert m.seen.ended == m.seen.begun
+
+
+async def test_counters_are_named_and_added(mesh, harness):
+    async with mesh() as m:
+        m.host.count("things_total")
+        m.host.count("things_total", 2.5)
+        assert m.proxy.counters()["tulle_proxy_things_total"] == 3.5
+
+
+# --- exporters of the proxy ----------------------------------------------------------------------------------------
+
+
+class Pushing(Exporter):
+    """Has a task and says goodbye."""
+
+    def __init__(self, context, run=None, close=None):
+        self.context, self._run, self._close = context, run, close
+        self.running = self.closed = False
+
+    def observe(self, exchange):
+        pass
+
+    async def run(self):
+        self.running = True
+        try:
+            if self._run is not None:
+                raise self._run
+            await trio.sleep_forever()
+        finally:
+            self.running = False
+
+    async def aclose(self):
+        self.closed = True
+        if self._close is not None:
+            await self._close()
+
+
+async def test_an_exporters_task_runs_as_long_as_the_proxy_and_is_closed_after_the_last_request(mesh, harness):
+    made = []
+
+    def factory(context):
+        made.append(Pushing(context))
+        return made[-1]
+
+    plugins = harness.plugins(exporters={"push": factory})
+    async with mesh(plugins, exporters=("push",), exporter_options={"push": {"to": "there"}}) as m:
+        (exporter,) = made
+        assert exporter.running
+        assert not exporter.closed
+        context = exporter.context
+        assert (context.pod, dict(context.options)) == ("app-a-1", {"to": "there"})
+        assert "tulle_proxy_tasks" in context.counters()
+        assert m.proxy.exporters == {"push": exporter}
+    assert exporter.closed
+    assert not exporter.running
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), Panic()], ids=repr)
+@pytest.mark.parametrize("where", ["run", "close"])
+async def test_an_exporter_that_breaks_does_not_take_others_along(mesh, harness, error, where):
+    made = []
+
+    async def raise_it():
+        raise error
+
+    def bad(context):
+        made.append(Pushing(context, run=error) if where == "run" else Pushing(context, close=raise_it))
+        return made[-1]
+
+    def good(context):
+        made.append(Pushing(context))
+        return made[-1]
+
+    plugins = harness.plugins(exporters={"bad": bad, "good": good})
+    async with mesh(plugins, exporters=("bad", "good")) as m, http_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with m.client() as client:
+            assert (await client.get()).status == 200
+    assert [exporter.closed for exporter in made] == [True, True]
+
+
+async def test_an_exporter_that_never_finishes_closing_is_left(mesh, harness, autojump_clock):
+    plugins = harness.plugins(exporters={"slow": lambda context: Pushing(context, close=trio.sleep_forever)})
+    async with mesh(plugins, exporters=("slow",)):
+        pass  # that this ends is the test
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("no",), "TULLE_EXPORTERS: no exporter plugin 'no' is installed; there are \\['access-log', 'buggy', 'ok'\\]"),
+        (("ok", "access-log"), "TULLE_EXPORTER_ACCESS_LOG_\\*: exporter access-log: format: expected json"),
+        (("buggy",), "exporter buggy: TypeError"),
+    ],
+)
+async def test_what_is_wrong_with_an_exporter_is_named_with_its_variable(harness, names, says):
+    def picky(context):
+        raise ValueError("format: expected json")
+
+    def buggy(context):
+        raise TypeError("nothing about settings")
+
+    plugins = harness.plugins(exporters={"ok": Pushing, "access-log": picky, "buggy": buggy})
+    with pytest.raises(harness.BadSettings, match=says):
+        harness.Proxy(harness.settings(exporters=names), plugins)
