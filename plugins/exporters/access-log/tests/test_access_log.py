@@ -1,0 +1,167 @@
+"""What a line says, and that nobody outside can forge one."""
+
+import json
+import re
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tulle_exporter_access_log import AccessLog, common_line, json_line, timestamp
+from tulle_plugin_api import Address, Endpoint, Exchange, ExporterContext, Service, load
+
+NOW = datetime(2026, 11, 20, 19, 35, 0, 250_000, tzinfo=UTC).timestamp()
+
+
+def exchange(**changes):
+    made = Exchange()
+    made.method, made.path, made.authority = "GET", "/cart?x=1", "app-b:80"
+    made.status, made.attempts, made.started, made.ended = 200, 1, 100.0, 100.0125
+    made.response_bytes = 5
+    made.source, made.destination = Address("10.0.0.9", 40312), Address("10.96.0.7", 80)
+    made.service = Service("app-b", "default", 80, "app-b.default.svc.cluster.local:80")
+    made.route, made.backend = "default/app-b/0", "default/app-b:80"
+    made.endpoint = Endpoint(Address("fd00::1", 8080), pod="app-b-1")
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
+def log(*exchanges, **options):
+    lines = []
+    exporter = AccessLog(ExporterContext(options=options, write_line=lines.append))
+    for one in exchanges:
+        exporter.observe(one)
+    return lines
+
+
+def test_it_is_installed_under_its_name():
+    assert load().exporters["access-log"] is AccessLog
+
+
+def test_a_request():
+    assert json.loads(json_line(exchange(), NOW)) == {
+        "time": "2026-11-20T19:35:00.237Z",  # when it began: 12.5 ms ago
+        "direction": "outbound",
+        "protocol": "http/1.1",
+        "method": "GET",
+        "authority": "app-b:80",
+        "path": "/cart?x=1",
+        "status": 200,
+        "duration_ms": 12.5,
+        "response_bytes": 5,
+        "source": "10.0.0.9:40312",
+        "destination": "10.96.0.7:80",
+        "service": "app-b.default.svc.cluster.local:80",
+        "route": "default/app-b/0",
+        "backend": "default/app-b:80",
+        "endpoint": "[fd00::1]:8080",
+        "pod": "app-b-1",
+        "attempts": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        ({"status": 504, "reason": "timeout"}, {"status": 504, "reason": "timeout"}),
+        ({"status": 0, "aborted": True}, {"status": 0, "aborted": True}),
+        ({"secured": True, "source_identity": "spiffe://t/ns/n/sa/s"}, {"tls": True, "source_identity": "spiffe://t/ns/n/sa/s"}),
+        ({"direction": "inbound", "protocol": "h2"}, {"direction": "inbound", "protocol": "h2"}),
+        ({"request_bytes": 9, "attempts": 3}, {"request_bytes": 9, "attempts": 3}),
+    ],
+)
+def test_fields(changes, fields):
+    assert fields.items() <= json.loads(json_line(exchange(**changes), NOW)).items()
+
+
+def test_what_is_not_known_is_left_out():
+    bare = Exchange()
+    bare.status = 404
+    assert set(json.loads(json_line(bare, NOW))) == {"time", "direction", "protocol", "status", "duration_ms"}
+
+
+def test_a_relayed_connection_has_bytes_and_no_status():
+    relayed = exchange(protocol="tcp", status=0, method="", path="", authority="", request_bytes=64, response_bytes=7)
+    line = json.loads(json_line(relayed, NOW))
+    assert (line["request_bytes"], line["response_bytes"]) == (64, 7)
+    assert not {"status", "method", "path"} & set(line)
+
+
+@given(st.text(max_size=50), st.text(max_size=50))
+def test_json_any_text_is_one_line_that_reads_back_and_holds_no_control_character(path, authority):
+    path, authority = (s.encode("utf-8", "replace").decode() for s in (path, authority))
+    line = json_line(exchange(path=path, authority=authority), NOW)
+    read = json.loads(line)
+    assert (read.get("path", ""), read.get("authority", "")) == (path, authority)
+    assert not re.search("[\x00-\x1f\x80-\x9f]", line.decode())
+
+
+def test_json_escape_sequences_of_terminals_do_not_get_through():
+    line = json_line(exchange(path="/\x1b[31m\x9b31m\n{}\""), NOW)
+    assert rb"/\u001b[31m\u009b31m\n{}\"" in line
+
+
+def test_common_format():
+    assert common_line(exchange(), NOW) == b'10.0.0.9 - - [20/Nov/2026:19:35:00 +0000] "GET /cart?x=1 HTTP/1.1" 200 5'
+    anonymous = exchange(source=Address("", 0), status=0, response_bytes=0, source_identity="spiffe://t/ns/n/sa/s")
+    assert common_line(anonymous, NOW) == (
+        b'- - spiffe://t/ns/n/sa/s [20/Nov/2026:19:35:00 +0000] "GET /cart?x=1 HTTP/1.1" - -'
+    )
+
+
+@given(st.text(max_size=50))
+def test_common_any_path_stays_inside_its_quotes(path):
+    line = common_line(exchange(path=path), NOW).decode("ascii")
+    assert line.count('"') == 2
+    assert re.fullmatch(r'10\.0\.0\.9 - - \[[^]]+\] "GET [ -~]* HTTP/1\.1" 200 5', line)
+
+
+def test_lines_go_where_the_host_says_without_a_line_break():
+    (line,) = log(exchange())
+    assert line.endswith(b"}")
+    (line,) = log(exchange(), format="common")
+    assert line.endswith(b"200 5")
+
+
+def test_without_a_host_lines_go_to_stdout(capfdbinary):
+    AccessLog(ExporterContext()).observe(exchange())
+    import sys
+
+    sys.stdout.buffer.flush()
+    assert json.loads(capfdbinary.readouterr().out)["status"] == 200
+
+
+def test_sampling_keeps_its_share_and_every_failure():
+    good, bad = [exchange() for _ in range(4000)], [exchange(status=503) for _ in range(50)]
+    lines = [json.loads(line) for line in log(*good, *bad, sample="0.25")]
+    assert sum(line["status"] == 503 for line in lines) == 50
+    # 4,000 draws at a quarter: a standard deviation of 27; six of them
+    assert 836 < sum(line["status"] == 200 for line in lines) < 1164
+    assert log(*good[:10], sample="0") == []
+    assert len(log(*good[:10], sample="1")) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"format": "xml"}, "format: expected one of json, common, got 'xml'"),
+        ({"sample": "10%"}, "sample: expected a share from 0 to 1, such as 0.1 for one in ten, got '10%'"),
+        ({"sample": "1.5"}, "sample: expected a share from 0 to 1"),
+        ({"sample": "nan"}, "sample: expected a share from 0 to 1"),
+        ({"fromat": "json"}, "unknown option 'fromat'; there are 'format' and 'sample'"),
+    ],
+)
+def test_bad_options_are_refused_with_what_would_be_right(options, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        log(**options)
+
+
+def test_timestamps_follow_the_clock():
+    assert [timestamp(t) for t in (0.0, 0.9996, 1.0, 86399.999, 951782400.5)] == [
+        "1970-01-01T00:00:00.000Z",
+        "1970-01-01T00:00:00.999Z",
+        "1970-01-01T00:00:01.000Z",
+        "1970-01-01T23:59:59.999Z",
+        "2000-02-29T00:00:00.500Z",
+    ]
