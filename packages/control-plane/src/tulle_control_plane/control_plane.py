@@ -1,0 +1,119 @@
+"""The control plane put together: who is given what, started and stopped in which order.
+
+Owns the process's tasks. It starts listening before the catalog has synced (proxies may wait in line), and stops in
+the order in which nobody is surprised: no new streams, the old ones end with OK, then the API, then the catalog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+
+import grpc.aio
+from tulle_plugin_api.loader import Plugins
+from tulle_plugin_api.protocols import Catalog
+
+from tulle_control_plane.core.parse import Parser, PluginsAtHand
+from tulle_control_plane.core.policies import Directions
+from tulle_control_plane.core.services import Settings as MeshSettings
+from tulle_control_plane.core.snapshots import Snapshots
+from tulle_control_plane.directory import CatalogDirectory
+from tulle_control_plane.feed import Feed
+from tulle_control_plane.grpc.discovery import Discovery
+from tulle_control_plane.grpc.proxies import Proxies
+from tulle_control_plane.grpc.server import listen, make_server
+from tulle_control_plane.grpc.telemetry import Telemetry
+from tulle_control_plane.settings import Settings
+from tulle_control_plane.telemetry.reports import Reports
+from tulle_control_plane.telemetry.traffic import Traffic
+from tulle_control_plane.web import serve
+from tulle_control_plane.web.app import Api
+
+log = logging.getLogger(__name__)
+
+GRACE = 3.0  # seconds that streams have to end by themselves
+
+
+class ControlPlane:
+    """One instance a process. `started` is set once it listens; `stopping` ends it."""
+
+    def __init__(self, settings: Settings, plugins: Plugins, make_catalog: Callable[[], Catalog]) -> None:
+        self.settings = settings
+        self.stopping = asyncio.Event()
+        self.started = asyncio.Event()
+        self.grpc_port = 0
+        self.api_port = 0
+        at_hand = PluginsAtHand(plugins.policies, plugins.balancers)
+        self.snapshots = Snapshots(
+            parser=Parser(at_hand, settings.system_namespace),
+            settings=MeshSettings(settings.cluster_domain, settings.opaque_ports),
+            directions=Directions({name: policy.direction for name, policy in plugins.policies.items()}),
+        )
+        self.proxies = Proxies(self.snapshots, time.time)
+        self.feed = Feed(settings.catalog, make_catalog, self.snapshots, self.proxies.changed)
+        self.directory = CatalogDirectory(self.snapshots.store)
+        self.traffic = Traffic(time.monotonic())
+        self.telemetry = Telemetry(Reports(self.traffic, self.directory, on_malformed=_malformed), self.stopping)
+        self.discovery = Discovery(self.proxies, self.stopping)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or `stopping`. Raises PortTaken or SocketTaken before anything is served."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: a test's
+                loop.add_signal_handler(number, self.stopping.set)
+        settings = self.settings
+        server = make_server(self.discovery, self.telemetry)
+        self.grpc_port = listen(server, settings.host, settings.grpc_port)
+        sockets = [serve.tcp_socket(settings.host, settings.api_port)]
+        try:
+            self.api_port = sockets[0].getsockname()[1]
+            if settings.api_socket is not None:
+                sockets.append(serve.unix_socket(settings.api_socket))
+            await self._serve(server, sockets)
+        finally:
+            for each in sockets:
+                each.close()
+            if len(sockets) > 1 and settings.api_socket is not None:
+                settings.api_socket.unlink(missing_ok=True)
+
+    async def _serve(self, server: grpc.aio.Server, sockets: list[socket.socket]) -> None:
+        api = serve.make_server(self._api().app())
+        await server.start()
+        async with asyncio.TaskGroup() as tasks:
+            background = [
+                tasks.create_task(part.run(), name=name)
+                for name, part in (("catalog", self.feed), ("refresh", self.proxies), ("expiry", self.telemetry))
+            ]
+            web = tasks.create_task(api.serve(sockets), name="api")
+            log.info("listening", extra={"grpc_port": self.grpc_port, "api_port": self.api_port})
+            self.started.set()
+            await self.stopping.wait()
+            log.info("stopping: no new streams, the open ones end")
+            await server.stop(GRACE)
+            api.should_exit = True
+            await web
+            for task in background:
+                task.cancel()
+
+    def _api(self) -> Api:
+        return Api(
+            version=version("tulle-control-plane"),
+            cluster_domain=self.settings.cluster_domain,
+            started=time.time(),
+            proxies=self.proxies,
+            feed=self.feed,
+            telemetry=self.telemetry,
+            traffic=self.traffic,
+            directory=self.directory,
+        )
+
+
+def _malformed(reporter: str, problem: str) -> None:
+    log.warning("a part of a report was left out", extra={"reporter": reporter, "problem": problem})

@@ -1,0 +1,108 @@
+"""What is said back about an object: the Gateway API's status conditions, in words.
+
+Owns Accepted and ResolvedRefs of routes, and Accepted of policies. Refuses to know where they are written.
+Computed when asked for: nobody watches them yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tulle_control_plane.core.objects import HTTPRoute, MeshPolicy, ParentRef, Service
+from tulle_control_plane.core.policies import seniority
+from tulle_control_plane.core.reader import Reader
+from tulle_control_plane.core.routing import allowed
+from tulle_control_plane.core.store import Store
+
+_TARGETS = {"Service": Service, "HTTPRoute": HTTPRoute}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition as Kubernetes writes it; `status` is "True" or "False"."""
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+
+
+def refused(problem: str, in_force: bool) -> tuple[Condition, ...]:
+    """The condition of an object that was refused, and whether an earlier version of it still holds."""
+    kept = "; the last good version stays in force" if in_force else "; nothing of it is in force"
+    return (Condition("Accepted", "False", "Invalid", problem + kept),)
+
+
+def of_route(store: Store, route: HTTPRoute) -> tuple[Condition, ...]:
+    """A route that is in force: do its parents exist, do its backends?"""
+    problems = list(_parent_problems(store, route))
+    if problems:
+        accepted = Condition("Accepted", "False", problems[0][0], "; ".join(text for _, text in problems))
+    else:
+        accepted = Condition("Accepted", "True", "Accepted")
+    unresolved = list(_backend_problems(store, route))
+    if unresolved:
+        resolved = Condition("ResolvedRefs", "False", unresolved[0][0], "; ".join(text for _, text in unresolved))
+    else:
+        resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
+    return accepted, resolved
+
+
+def of_policy(store: Store, policy: MeshPolicy) -> tuple[Condition, ...]:
+    """A policy that is in force: does its target exist, and is it the one that holds there?"""
+    kind, namespace, name = policy.target
+    target = _TARGETS.get(kind)
+    if target is not None and store.get(target, (namespace, name)) is None:
+        return (Condition("Accepted", "False", "TargetNotFound", f"there is no {kind} {namespace}/{name}"),)
+    rivals = [
+        other
+        for other in store.policies_on(policy.target)
+        if other.type == policy.type and other.section == policy.section and seniority(other) < seniority(policy)
+    ]
+    if rivals:
+        first = min(rivals, key=seniority)
+        text = f"MeshPolicy {first.namespace}/{first.name}, of the same type on the same target, is first; merge them"
+        return (Condition("Accepted", "False", "Conflicted", text),)
+    return (Condition("Accepted", "True", "Accepted"),)
+
+
+def _parent_problems(store: Store, route: HTTPRoute) -> Iterator[tuple[str, str]]:
+    for index, parent in enumerate(route.parents):
+        problem = _parent_problem(store, parent)
+        if problem:
+            yield "NoMatchingParent", f"spec.parentRefs[{index}]: {problem}"
+
+
+def _parent_problem(store: Store, parent: ParentRef) -> str:
+    name = "/".join(parent.service)
+    service = store.get(Service, parent.service)
+    if service is None:
+        return f"there is no Service {name}"
+    if not service.vips:
+        return f"Service {name} is headless or an ExternalName; a route needs one with a cluster IP (GEP-1294)"
+    if not any(parent.selects(port) for port in service.ports):
+        wanted = parent.port or repr(parent.section)
+        return f"Service {name} has no port {wanted}; it has {', '.join(str(port.port) for port in service.ports)}"
+    return ""
+
+
+def _backend_problems(store: Store, route: HTTPRoute) -> Iterator[tuple[str, str]]:
+    reader = Reader(store)
+    for i, rule in enumerate(route.rules):
+        for j, backend in enumerate(rule.backends):
+            path, name = f"spec.rules[{i}].backendRefs[{j}]", "/".join(backend.service)
+            service = store.get(Service, backend.service)
+            if backend.kind != "Service":
+                yield "InvalidKind", f"{path}.kind: expected Service, got {backend.kind}"
+            elif not all(allowed(reader, route, backend, parent.service) for parent in route.parents):
+                yield (
+                    "RefNotPermitted",
+                    f"{path}: Service {name} is in another namespace; allow it by a ReferenceGrant in "
+                    f"{backend.service[0]!r} from HTTPRoute in {route.namespace!r} to Service",
+                )
+            elif service is None or service.external_name:
+                yield "BackendNotFound", f"{path}: there is no Service {name} that can be sent to"
+            elif service.port(backend.port) is None:
+                has = ", ".join(str(port.port) for port in service.ports)
+                yield "BackendNotFound", f"{path}.port: Service {name} has no port {backend.port}; it has {has}"

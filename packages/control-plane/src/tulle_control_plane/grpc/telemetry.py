@@ -1,0 +1,90 @@
+"""Telemetry.Report: one stream a proxy, on which it says what it saw.
+
+Owns the conversation and each proxy's own gauges; telemetry/ owns the figures. Nothing is asked back yet (tap and log
+levels come); the stream stays open for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import grpc
+from tulle_api.v1 import telemetry_pb2 as pb
+
+from tulle_control_plane.grpc.discovery import Context
+from tulle_control_plane.telemetry.reports import Reports
+
+log = logging.getLogger(__name__)
+
+EXPIRE_EVERY = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """A proxy's own process, at its last report."""
+
+    instance: str
+    resident_bytes: int
+    open_descriptors: int
+    tasks: int
+
+
+class Telemetry:
+    """The service. `now` is monotonic seconds."""
+
+    def __init__(self, reports: Reports, stopping: asyncio.Event, now: Callable[[], float] = time.monotonic) -> None:
+        self._reports = reports
+        self._stopping = stopping
+        self._now = now
+        self.gauges: dict[tuple[str, str], Gauges] = {}
+
+    async def report(self, requests: AsyncIterator[pb.ReportRequest], context: Context) -> None:
+        """Take one proxy's reports until either side ends the stream."""
+        reading = asyncio.ensure_future(self._read(requests, context))
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((reading, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                problem = reading.result()
+                if problem:
+                    await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
+        finally:
+            reading.cancel()
+            stopped.cancel()
+            await asyncio.gather(reading, stopped, return_exceptions=True)
+
+    async def _read(self, requests: AsyncIterator[pb.ReportRequest], context: Context) -> str:
+        node: pb.ReportingNode | None = None
+        try:
+            async for report in requests:
+                if report.HasField("node"):
+                    if not report.node.pod or not report.node.namespace:
+                        return "`node` needs `pod` and `namespace`"
+                    node = report.node
+                if node is None:
+                    return "the first report must name its `node`"
+                self._reports.take(node, report, self._now())
+                if report.HasField("gauges"):
+                    self.gauges[node.namespace, node.pod] = Gauges(
+                        node.instance,
+                        report.gauges.resident_bytes,
+                        report.gauges.open_descriptors,
+                        report.gauges.tasks,
+                    )
+        finally:
+            if node is not None:
+                self._reports.forget(node)
+                gauges = self.gauges.get((node.namespace, node.pod))
+                if gauges is not None and gauges.instance == node.instance:
+                    del self.gauges[node.namespace, node.pod]
+        return ""
+
+    async def run(self) -> None:
+        """Let go of old series now and then. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(EXPIRE_EVERY)
+            self._reports.traffic.expire(self._now())

@@ -1,0 +1,5 @@
+"""The HTTP API that the CLI and the dashboard read. README.md documents its JSON.
+
+app.py   routes and parameters        rows.py  from the control plane's state to JSON
+serve.py  TCP and unix sockets
+"""

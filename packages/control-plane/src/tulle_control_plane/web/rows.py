@@ -1,0 +1,109 @@
+"""From the control plane's state to the JSON that README.md documents.
+
+Owns the shape of the answers about proxies and the catalog. (Rows of figures are telemetry/views.py's.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+from google.protobuf.json_format import MessageToDict
+
+from tulle_control_plane.core import conditions
+from tulle_control_plane.core.objects import HTTPRoute, MeshPolicy
+from tulle_control_plane.core.parse import KINDS
+from tulle_control_plane.core.results import Destination
+from tulle_control_plane.core.snapshots import Snapshots
+from tulle_control_plane.grpc.session import Session, Subscription
+from tulle_control_plane.grpc.telemetry import Gauges
+from tulle_control_plane.translate import destination, inbound
+
+Json: TypeAlias = dict[str, Any]
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339, UTC, whole seconds."""
+    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def proxy(session: Session, workload: str, gauges: Gauges | None, now: float, *, with_config: bool = False) -> Json:
+    """One proxy; `workload` as the catalog knows it, else the proxy's own word."""
+    node = session.node
+    state, error = session.state(now)
+    return {
+        "namespace": node.namespace,
+        "pod": node.pod,
+        "workload": workload or node.workload,
+        "service_account": node.service_account,
+        "version": node.version,
+        "instance": node.instance,
+        "host": node.host,
+        "addresses": list(node.addresses),
+        "connected_since": timestamp(session.connected),
+        "state": state.value,
+        "error": error,
+        "resident_bytes": gauges.resident_bytes if gauges else None,
+        "open_descriptors": gauges.open_descriptors if gauges else None,
+        "tasks": gauges.tasks if gauges else None,
+        "destinations": [
+            _subscription(session.subscriptions[name], now, with_config) for name in sorted(session.subscriptions)
+        ],
+    }
+
+
+def _subscription(subscription: Subscription, now: float, with_config: bool) -> Json:
+    result = subscription.snapshot.result if subscription.snapshot else None
+    row: Json = {
+        "destination": subscription.destination,
+        "service": subscription.service,
+        "known": result.known if isinstance(result, Destination) else result is not None,
+        "state": subscription.state(now).value,
+        "version": subscription.version,
+        "acked_version": subscription.acked_version,
+        "changed": timestamp(subscription.changed),
+        "error": subscription.error,
+    }
+    if with_config:
+        message = None
+        if result is not None:
+            message = destination(result) if isinstance(result, Destination) else inbound(result)
+        row["config"] = MessageToDict(message, preserving_proto_field_name=True) if message is not None else None
+    return row
+
+
+def catalog(snapshots: Snapshots, source: str, rejected_since: Mapping[str, float], kind: str, namespace: str) -> Json:
+    """What exists, and what was refused."""
+    kinds = [k for k in KINDS if kind in ("", k)]
+    return {
+        "synced": snapshots.synced,
+        "source": source,
+        "counts": {k: count for k, count in snapshots.store.counts().items() if k in kinds},
+        "objects": {k: rows for k in kinds if (rows := _objects(snapshots, k, namespace))},
+        "rejected": [
+            {"source": name, "problem": problem, "since": timestamp(rejected_since.get(name, 0.0))}
+            for name, problem in sorted(snapshots.rejected.items())
+        ],
+    }
+
+
+def _objects(snapshots: Snapshots, kind: str, namespace: str) -> list[Json]:
+    rows = []
+    for key in snapshots.store.keys(kind):
+        if namespace in ("", key[0]):
+            found = _conditions(snapshots, kind, key)
+            rows.append({"namespace": key[0], "name": key[1], "conditions": [asdict(c) for c in found]})
+    return rows
+
+
+def _conditions(snapshots: Snapshots, kind: str, key: tuple[str, str]) -> tuple[conditions.Condition, ...]:
+    problem = snapshots.rejected.get(f"{kind} {key[0]}/{key[1]}" if key[0] else f"{kind} {key[1]}")
+    if problem is not None:
+        return conditions.refused(problem, in_force=True)
+    if kind == "HTTPRoute" and (route := snapshots.store.get(HTTPRoute, key)):
+        return conditions.of_route(snapshots.store, route)
+    if kind == "MeshPolicy" and (policy := snapshots.store.get(MeshPolicy, key)):
+        return conditions.of_policy(snapshots.store, policy)
+    return ()
