@@ -1,0 +1,1 @@
+"""Tulle's admission controller: injects the proxy and validates policies."""
