@@ -1,0 +1,1 @@
+"""Tulle's lab: pods as network namespaces, a whole mesh on one machine."""

@@ -1,0 +1,1 @@
+"""The node's part: pods become namespaces and processes, are probed, restarted and stopped."""

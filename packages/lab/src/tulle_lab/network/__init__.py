@@ -1,0 +1,1 @@
+"""The network's part: addresses, links, Service rules (kube-proxy) and names (CoreDNS)."""

@@ -1,0 +1,1 @@
+"""Manifests of Tulle's own components, as the lab runs them."""
