@@ -1,0 +1,186 @@
+"""A control plane's API for the tests: a real HTTP server on a real unix socket, with answers that tests may change."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from socketserver import ThreadingMixIn, UnixStreamServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from click.testing import CliRunner, Result
+from tulle_cli.main import root
+
+
+def stat_row(kind, name, *, namespace="demo", meshed="1/1", requests=3000, **changes):
+    busy = requests > 0
+    row = {
+        "namespace": namespace, "kind": kind, "name": name, "meshed": meshed, "pods": 1, "meshed_pods": 1,
+        "requests": requests, "rps": requests / 30, "success": 0.998 if busy else None,
+        "latency_p50": 0.0012 if busy else None, "latency_p95": 0.004 if busy else None,
+        "latency_p99": 0.3401 if busy else None, "tcp_open": 4, "tcp_sent_bps": 0.0, "tcp_received_bps": 0.0,
+    }
+    return {**row, **changes}
+
+
+def proxy(pod="app-a-1", *, namespace="demo", state="SYNCED", error="", **changes):
+    made = {
+        "namespace": namespace, "pod": pod, "workload": "deployment/app-a", "service_account": "app-a",
+        "version": "0.1.0", "instance": "i", "host": "node-1", "addresses": ["10.244.0.5"],
+        "connected_since": "2026-11-20T10:00:00Z", "state": state, "error": error,
+        "resident_bytes": 29360128, "open_descriptors": 41, "tasks": 12,
+        "destinations": [
+            {"destination": "10.96.0.7:80", "service": "app-b.demo.svc.cluster.local:80", "known": True,
+             "state": state, "version": "5b0f", "acked_version": "5b0f" if state == "SYNCED" else "11aa",
+             "changed": "2026-11-20T10:00:01Z", "error": error},
+            {"destination": "192.0.2.1:80", "service": "", "known": False, "state": "SYNCED", "version": "77",
+             "acked_version": "77", "changed": "2026-11-20T10:00:01Z", "error": ""},
+            {"destination": "inbound", "service": "", "known": True, "state": "SYNCED", "version": "99",
+             "acked_version": "99", "changed": "2026-11-20T10:00:01Z", "error": ""},
+        ],
+    }
+    return {**made, **changes}
+
+
+def with_config(item):
+    configs = {
+        "10.96.0.7:80": {
+            "address": "10.96.0.7:80", "known": True, "protocol": "PROTOCOL_DETECT", "balancer": "round-robin",
+            "routes": [{"name": "demo/canary/0", "backends": [
+                {"backend": "demo/app-b:80", "weight": 90}, {"backend": "demo/app-b2:80", "weight": 10}]}],
+            "backends": [
+                {"name": "demo/app-b:80", "resolved": True, "endpoints": [
+                    {"address": "10.244.0.7", "port": 8080, "pod": "app-b-1"},
+                    {"address": "fd00:10:244::7", "port": 8080, "pod": "app-b-2"}]},
+                {"name": "demo/app-b2:80", "resolved": True, "endpoints": []},
+            ],
+        },
+        "inbound": {"ports": [{"port": 8080, "service": {"authority": "app-a.demo.svc.cluster.local:80"},
+                               "protocol": "PROTOCOL_HTTP1"}]},
+    }
+    return {**item, "destinations": [{**d, "config": configs.get(d["destination"], {})} for d in item["destinations"]]}
+
+
+def good_answers():
+    proxies = [proxy("app-a-1"), proxy("app-b-1")]
+    answers = {
+        "/live": {"status": "ok"},
+        "/ready": {"status": "ready"},
+        "/api/v1/version": {"version": "0.1.0", "cluster_domain": "cluster.local", "catalog": "manifests"},
+        "/api/v1/stat": {"window": 30.0, "rows": [
+            stat_row("deployment", "app-a", requests=0, meshed="0/1"),
+            stat_row("deployment", "app-b", meshed="3/3", pods=3),
+            stat_row("service", "app-b", meshed="3/3"),
+            stat_row("deployment", "web", namespace="other", success=1.0),
+        ]},
+        "/api/v1/edges": {"window": 30.0, "rows": [
+            {"src": "deployment/app-a", "src_namespace": "demo", "dst": "deployment/app-b", "dst_namespace": "demo",
+             "service": "app-b", "secured": False, "requests": 300, "rps": 10.0, "success": 0.999999,
+             "latency_p50": 0.00085, "latency_p95": 0.01, "latency_p99": 2.5, "tcp_open": 0},
+            {"src": "10.244.0.1", "src_namespace": "", "dst": "deployment/app-a", "dst_namespace": "demo",
+             "service": "app-a", "secured": True, "requests": 0, "rps": 0.0, "success": None,
+             "latency_p50": None, "latency_p95": None, "latency_p99": None, "tcp_open": 0},
+        ]},
+        "/api/v1/proxies": {"counts": {"SYNCED": 2, "STALE": 0, "REJECTED": 0}, "proxies": proxies},
+        "/api/v1/catalog": {"synced": True, "source": "manifests", "counts": {"Service": 2, "Pod": 5},
+                            "objects": {"Service": [{"namespace": "demo", "name": "app-b", "conditions": []}]},
+                            "rejected": []},
+    }
+    for item in proxies:
+        answers[f"/api/v1/proxies/{item['namespace']}/{item['pod']}"] = with_config(item)
+    return answers
+
+
+class Api:
+    """`answers`: path -> JSON, or (status, JSON). `asked`: (path, query) of each request."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.answers = good_answers()
+        self.asked: list[tuple[str, dict[str, str]]] = []
+        self.on_request: Callable[[], None] = lambda: None
+
+    @property
+    def target(self) -> str:
+        return f"unix:{self.path}"
+
+    def answer(self, url: str) -> tuple[int, object]:
+        parts = urlsplit(url)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self.asked.append((parts.path, query))
+        self.on_request()
+        found = self.answers.get(parts.path, (404, {"error": f"no such thing: {parts.path}"}))
+        status, body = found if isinstance(found, tuple) else (200, found)
+        if status == 200 and "rows" in body:  # as the control plane: the parameters choose rows
+            for name in ("namespace", "kind"):
+                if name in query:
+                    keys = ("namespace", "src_namespace", "dst_namespace") if name == "namespace" else (name,)
+                    rows = [row for row in body["rows"] if query[name] in [row.get(key) for key in keys]]
+                    body = {**body, "rows": rows}
+        if parts.path == "/api/v1/proxies" and status == 200 and "namespace" in query:
+            kept = [item for item in body["proxies"] if item["namespace"] == query["namespace"]]
+            body = {**body, "proxies": kept}
+        return status, body
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    state = Api(tmp_path / "control-plane.sock")
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, body = state.answer(self.path)
+            data = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def address_string(self) -> str:
+            return "unix"
+
+    class Server(ThreadingMixIn, UnixStreamServer):
+        daemon_threads = True
+
+    with Server(str(state.path), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield state
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def tulle(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    """Run `tulle ARGS`, with no lab and no settings of the person who runs the tests."""
+    for name in ("TULLE_API", "TULLE_NAMESPACE", "NO_COLOR", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TULLE_LAB_STATE", str(tmp_path / "no-lab"))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+
+    def run(*args: str, stdin: str | bytes | None = None, charset: str = "utf-8", color: bool = False) -> Result:
+        return CliRunner(charset=charset).invoke(root, args, input=stdin, color=color, prog_name="tulle")
+
+    return run
+
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+@pytest.fixture
+def golden() -> Callable[[str, str], None]:
+    """Compare with a file in golden/; `TULLE_UPDATE_GOLDEN=1 pytest` writes it anew."""
+    import os
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if os.environ.get("TULLE_UPDATE_GOLDEN"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert text == path.read_text(), f"{path} differs; TULLE_UPDATE_GOLDEN=1 writes what there is now"
+
+    return compare
