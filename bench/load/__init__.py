@@ -1,0 +1,1 @@
+"""Clients and the backend: programs of their own, `python -m bench.load.NAME`, on the client's core."""
