@@ -54,10 +54,15 @@ class Client:
         self.number += self.step
         return REQUEST % self.number
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+    def send_some(self, data: bytes) -> int:
         """An answer."""
         self.answers += 1
         self.last = data
+        return len(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """An answer."""
+        self.send_some(bytes(data))
 
     def send_eof(self) -> None:
         """Nothing to end."""

@@ -111,8 +111,8 @@ class Assembly:
             left_out = contextlib.nullcontext() if layers.dial else mock.patch.object(stack, "dial_http1", _no_dial)
             with left_out:
                 self.route = stack.outbound(destination(layers.policies), host, None)
-        host.outbound_pool.give_back(ENDPOINT, Upstream(same=same), driver.now())
-        self.server = Server("outbound", driver, driver.now, host.ended if layers.telemetry else ignore,
+        host.outbound_pool.give_back(Upstream(same=same))
+        self.server = Server("outbound", driver, host.ended if layers.telemetry else ignore,
                              limits=host.limits, head_seconds=10.0, idle_seconds=600.0)
 
     async def serve(self, count: int) -> None:

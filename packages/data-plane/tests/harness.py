@@ -354,6 +354,11 @@ class Mesh:
     def open(self) -> int:
         return sum(capture.open for capture in self.proxy.captures.values())
 
+    @property
+    def watched(self) -> int:
+        """Connections that the driver watches: descriptors that do not listen."""
+        return sum(not _listens(fd) for fd in self.driver.watches)
+
     def counter(self, name: str) -> float:
         return self.proxy.counters().get(f"tulle_proxy_{name}", 0)
 
@@ -364,6 +369,11 @@ class Mesh:
     async def settled(self) -> None:
         """Until no connection is open, and all that ended has been told of."""
         await self.until(lambda: not self.open)
+
+
+def _listens(fd: int) -> bool:
+    with socket.socket(fileno=os.dup(fd)) as copy:
+        return bool(copy.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -430,8 +440,8 @@ async def mesh(
             if alone:  # else one's pool keeps another's connections open
                 await until(lambda: tasks() <= m.tasks_at_rest)
             assert m.counter("requests_in_flight") == 0
-            # each descriptor that is watched is one that a pool keeps
-            await until(lambda: len(m.driver.watches) == m.host.outbound_pool.idle + m.host.inbound_pool.idle)
+            # each descriptor that is watched besides is one that a pool keeps
+            await until(lambda: m.watched == m.host.outbound_pool.idle + m.host.inbound_pool.idle)
             m.proxy.shut_down()
     finally:
         _running.remove(m)

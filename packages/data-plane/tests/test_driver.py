@@ -8,7 +8,8 @@ import socket
 import pytest
 import trio
 import trio.testing
-from tulle_data_plane.driver import TICK, Driver, Signal, Watch
+from tulle_data_plane.deadlines import TICK
+from tulle_data_plane.driver import Driver, Signal, Watch
 
 
 class Half:

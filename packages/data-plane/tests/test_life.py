@@ -3,10 +3,12 @@
 import errno
 import logging
 import socket
+from contextlib import asynccontextmanager
 
 import h11
 import pytest
 import trio
+from tulle_data_plane.driver import Driver
 from tulle_data_plane.shell import listener
 from tulle_plugin_api import Address
 from tulle_testkit import http_upstream
@@ -15,6 +17,19 @@ pytestmark = pytest.mark.trio
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 REDIS = Address("10.96.0.2", 6379)
+
+
+@asynccontextmanager
+async def driving():
+    """A driver, and a nursery for what it accepts."""
+    driver = Driver()
+    async with trio.open_nursery() as outer:
+        await outer.start(driver.serve)
+        async with trio.open_nursery() as nursery:
+            yield driver, nursery
+        outer.cancel_scope.cancel()
+    assert not driver.watches
+    driver.close()
 
 
 async def passes(clock, seconds, step=0.05):
@@ -207,9 +222,10 @@ class Exhausted:
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 async def test_without_descriptors_accepting_backs_off_and_says_so_once(error, autojump_clock, caplog):
     exhausted = Exhausted(error)
-    with trio.move_on_after(600):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(listener.accept_forever, exhausted, nursery, None)
+    async with driving() as (driver, nursery):
+        nursery.start_soon(listener.accept_forever, driver, exhausted, nursery, None)
+        await trio.sleep(600)
+        nursery.cancel_scope.cancel()
     assert 600 <= exhausted.calls < 620, "about once a second"
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "limit of open files" in caplog.records[0].fields["hint"]
@@ -222,8 +238,8 @@ async def test_with_descriptors_again_accepting_goes_on_at_once(autojump_clock):
     async def handle(sock):
         got.set()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.accept_forever, exhausted, nursery, handle)
+    async with driving() as (driver, nursery):
+        nursery.start_soon(listener.accept_forever, driver, exhausted, nursery, handle)
         await got.wait()
         nursery.cancel_scope.cancel()
     assert exhausted.calls >= 31
@@ -236,8 +252,8 @@ async def test_a_client_that_gave_up_in_the_queue_costs_nothing(autojump_clock):
     async def handle(sock):
         got.set()
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.accept_forever, exhausted, nursery, handle)
+    async with driving() as (driver, nursery):
+        nursery.start_soon(listener.accept_forever, driver, exhausted, nursery, handle)
         await got.wait()
         assert trio.current_time() == began, "there is nothing to wait for"
         nursery.cancel_scope.cancel()
@@ -269,17 +285,17 @@ async def test_clients_wait_in_the_queue_while_traffic_has_no_descriptors_left(a
     async def handle(sock):
         got.append(sock)
 
-    sock = socket.socket()
-    sock.bind(("127.0.0.1", 0))
-    sock.listen()
-    sock.setblocking(False)
-    clients = [socket.create_connection(sock.getsockname()) for _ in range(6)]
-    fillers = [socket.socket() for _ in range(3)]
-    ceiling = fillers[-1].fileno() + 1  # three more: then, what is accepted has a number too high
-    for filler in fillers:
-        filler.close()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.accept_forever, sock, nursery, handle, ceiling)
+    async with driving() as (driver, nursery):
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        sock.setblocking(False)
+        clients = [socket.create_connection(sock.getsockname()) for _ in range(6)]
+        fillers = [socket.socket() for _ in range(3)]
+        ceiling = fillers[-1].fileno() + 1  # three more: then, what is accepted has a number too high
+        for filler in fillers:
+            filler.close()
+        nursery.start_soon(listener.accept_forever, driver, sock, nursery, handle, ceiling)
         await trio.sleep(30)
         assert len(got) == 4, "three, and the one that showed that there are no more"
         for one in got[:3]:

@@ -1,7 +1,7 @@
 """The driver: steps waiting connections without trio's scheduler, so that a wait costs one `send` and no task switch.
 
-Owns one edge-triggered epoll set, a coarse deadline wheel, and the coroutines that wait on them. Refuses to know
-sockets' contents, protocols and configuration.
+Owns one edge-triggered epoll set and the coroutines that wait on it. Refuses to know sockets' contents, protocols and
+configuration; deadlines are next door (deadlines.py).
 
 Every connection is an ordinary trio task in a nursery: its lifetime and cancellation are trio's. But while it only
 waits for sockets, `Driver.run` *detaches* its coroutine from trio (`trio.lowlevel.temporarily_detach_coroutine_object`)
@@ -27,17 +27,20 @@ policy that forgot to say `uses_trio`) is caught in `_step` and answered with an
 
 from __future__ import annotations
 
-import heapq
 import os
 import select
+import time
 import types
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
-from math import ceil, inf
+from math import inf
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
-from tulle_plugin_api import TimedOut
+
+from tulle_data_plane.deadlines import NEVER, Deadline, Expired, Wheel
+
+__all__ = ["Child", "Deadline", "Driver", "Expired", "Signal", "Strand", "Watch"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -47,13 +50,16 @@ WRITE_EVENTS = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 HANGUP_EVENTS = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 EDGE = select.EPOLLET | select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 
-TICK = 0.05
-"""Seconds. Deadlines are rounded up to a multiple of this: coarse, so that a request costs no timer of its own."""
+LINGER = 0.001
+"""Seconds that the driver waits for descriptors by itself before it goes back to trio, whose way of waiting costs ten
+times as much. Under traffic the next event nearly always comes sooner."""
 
-NEVER = 1 << 62  # ticks
+TURN = 0.002
+"""Seconds after which trio's other tasks get a turn, however much there is to do. Where a strand needs trio (it ends,
+or crosses to it), they get it at once: these two bound only how late trio's own timers and descriptors may be."""
 
-ROUNDS = 32
-"""Batches of readiness handled before trio's other tasks get a turn."""
+MOST_EVENTS = 128
+"""Events taken from the kernel at a time."""
 
 _PARKED = object()  # what a strand yields to the driver: "I have arranged for somebody to wake me"
 _LEAVING = object()  # ... "trio runs me now, forget me"
@@ -62,7 +68,9 @@ _LEAVING = object()  # ... "trio runs me now, forget me"
 class Strand:
     """A detached coroutine, and what must reach it at its next step."""
 
-    __slots__ = ("coroutine", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel", "task", "tick")
+    __slots__ = (
+        "coroutine", "covered", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel", "task", "tick",
+    )  # fmt: skip
 
     def __init__(self, task: trio.lowlevel.Task) -> None:
         self.task = task
@@ -74,16 +82,7 @@ class Strand:
         self.crossing: trio.CancelScope | None = None  # set while trio runs it (Driver.in_trio)
         self.deadline = inf  # trio's clock, seconds: the nearest of all Deadline blocks it is in
         self.tick = NEVER  # the bucket of the wheel that it is in
-
-    def parking(self) -> object:
-        """What to yield in order to wait. Raises Cancelled where trio has cancelled the task: as under trio, again."""
-        if self.raise_cancel is not None:
-            self.raise_cancel()
-        return _PARKED
-
-
-class Expired(Exception):
-    """The strand's deadline passed. Turned into the right error by the Deadline block that owns that moment."""
+        self.covered = inf  # deadlines after this moment need no other entry on the wheel
 
 
 class Watch:
@@ -107,22 +106,20 @@ class Watch:
     @types.coroutine
     def wait_readable(self) -> Generator[Any, Any, None]:
         """Wait until `readable`. Whoever reads until the descriptor is dry sets it to False."""
-        strand = self.driver.current_strand()
-        self.reader = strand
+        self.reader = self.driver.current_strand()
         try:
             while not self.readable:
-                yield strand.parking()
+                yield _PARKED
         finally:
             self.reader = None
 
     @types.coroutine
     def wait_writable(self) -> Generator[Any, Any, None]:
         """Wait until `writable`. Whoever writes until the descriptor is full sets it to False."""
-        strand = self.driver.current_strand()
-        self.writer = strand
+        self.writer = self.driver.current_strand()
         try:
             while not self.writable:
-                yield strand.parking()
+                yield _PARKED
         finally:
             self.writer = None
 
@@ -167,89 +164,11 @@ class Signal:
         while not self.is_set:
             self.waiting.append(strand)
             try:
-                yield strand.parking()
+                yield _PARKED
             except BaseException:
                 if strand in self.waiting:
                     self.waiting.remove(strand)
                 raise
-
-
-class Deadline:
-    """`with driver.deadline(2.0, error):` raises `error` out of the block when 2 s have passed. Blocks nest."""
-
-    __slots__ = ("_at", "_driver", "_error", "_outer", "_strand")
-
-    def __init__(self, driver: Driver, seconds: float, error: Exception | str) -> None:
-        self._driver = driver
-        self._at = driver.time + seconds
-        self._error = error
-
-    def __enter__(self) -> None:
-        strand = self._strand = self._driver.current_strand()
-        self._outer = strand.deadline
-        if self._at < self._outer:
-            strand.deadline = self._at
-            self._driver.wheel.arm(strand)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        strand = self._strand
-        strand.deadline = self._outer
-        if self._outer < inf and strand.tick == NEVER:
-            self._driver.wheel.arm(strand)
-        if self._at >= self._outer:
-            return  # an outer block's moment comes first: it is that block's to report
-        if kind is Expired:
-            error_or_text = self._error
-            raise (TimedOut(error_or_text) if isinstance(error_or_text, str) else error_or_text) from None
-        if strand.pending.__class__ is Expired:
-            strand.pending = None  # it expired, but the block had already been left
-
-
-class Wheel:
-    """Strands by the tick in which their deadline falls.
-
-    A strand has one valid entry, in a bucket no later than its deadline. A deadline that moves later leaves the entry
-    where it is: when that bucket comes up, the strand is entered again, or dropped if it has no deadline any more. One
-    that moves earlier makes a new entry, and the old one is known by its tick to be void. So a request sets and clears
-    a deadline with two stores and a comparison, and a keep-alive connection costs one entry every few seconds.
-    """
-
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._buckets: dict[int, list[Strand]] = {}
-        self._order: list[int] = []  # heap of the buckets' ticks
-        self._sleep = trio.CancelScope()
-
-    def arm(self, strand: Strand) -> None:
-        """See that the strand is looked at by its deadline."""
-        tick = ceil(strand.deadline / TICK)
-        if tick >= strand.tick:
-            return
-        strand.tick = tick
-        bucket = self._buckets.get(tick)
-        if bucket is None:
-            bucket = self._buckets[tick] = []
-            heapq.heappush(self._order, tick)
-            if self._order[0] == tick:
-                self._sleep.deadline = tick * TICK
-        bucket.append(strand)
-
-    async def turn(self) -> None:
-        """Expire strands for ever, on trio's clock. Cancelled with the driver."""
-        while True:
-            with trio.CancelScope(deadline=self._order[0] * TICK if self._order else inf) as self._sleep:
-                await trio.sleep_forever()
-            now = trio.current_time()
-            while self._order and self._order[0] * TICK <= now:
-                tick = heapq.heappop(self._order)
-                for strand in self._buckets.pop(tick):
-                    if strand.tick != tick:
-                        continue  # void
-                    strand.tick = NEVER
-                    if strand.deadline <= now:
-                        self._driver.interrupt(strand, Expired())
-                    elif strand.deadline < inf:
-                        self.arm(strand)
 
 
 class Child:
@@ -277,9 +196,11 @@ class Driver:
         self.steps = 0  # of strands, ever: for the curious, and for tests
         self.now: Callable[[], float] = trio.current_time  # trio's clock, seconds; bound more directly by `serve`
         self.time = 0.0  # ... as of the batch that is being handled: good enough for deadlines, and free
-        self._current: Strand | None = None
+        self.current: Strand | None = None  # the strand that is running
         self._ready: deque[Strand] = deque()
         self._working = False
+        self._trio_is_due = False  # a task waits for its turn
+        self._in_trio = 0  # strands that are there for a while (in_trio)
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.epoll.register(self._wake_fd, select.EPOLLIN)
         self._nursery: trio.Nursery | None = None
@@ -291,7 +212,7 @@ class Driver:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                self.now = trio.lowlevel.current_clock().current_time
+                self.now = _clock()
                 self.time = self.now()
                 nursery.start_soon(self.wheel.turn)
                 task_status.started()
@@ -305,15 +226,25 @@ class Driver:
             await trio.lowlevel.wait_readable(epoll_fd)
             self._working = True
             try:
-                for _ in range(ROUNDS):
-                    events = self.epoll.poll(0)
-                    if not events and not self._ready:
-                        break
-                    self._dispatch(events)
+                self._work()
             finally:
                 self._working = False
             if self._ready:
                 os.eventfd_write(self._wake_fd, 1)
+
+    def _work(self) -> None:
+        """Handle what is ready, and what becomes ready within LINGER; at most for TURN, and not when trio is due."""
+        poll, dispatch, ready = self.epoll.poll, self._dispatch, self._ready
+        self._trio_is_due = False
+        end = self.now() + TURN
+        while True:
+            patient = not (ready or self._trio_is_due or self._in_trio)
+            events = poll(LINGER if patient else 0, MOST_EVENTS)
+            if not events and not ready:
+                return
+            dispatch(events)
+            if self._trio_is_due or self.time >= end:
+                return
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
         watches, step = self.watches, self._step
@@ -345,14 +276,22 @@ class Driver:
                 step(strand)
 
     def _step(self, strand: Strand) -> None:
-        self._current = strand
+        self.current = strand
         self.steps += 1
         try:
             if strand.pending is None and strand.raise_cancel is None:
                 said = strand.coroutine.send(None)  # type: ignore[arg-type]
             else:
                 said = strand.coroutine.throw(self._interruption(strand))
-            while said is not _PARKED and said is not _LEAVING:
+            if said is _PARKED and strand.raise_cancel is None:
+                return
+            while said is not _LEAVING:
+                if said is _PARKED:
+                    if strand.raise_cancel is None:
+                        return
+                    # trio has cancelled the task, and it waits all the same: as under trio, Cancelled again
+                    said = strand.coroutine.throw(self._interruption(strand))
+                    continue
                 said = strand.coroutine.throw(
                     RuntimeError(
                         "a trio function was awaited on the fast path, where only the Runtime's and the driver's waits "
@@ -362,7 +301,7 @@ class Driver:
         except StopIteration:  # rule 4
             raise RuntimeError(f"{strand.task!r} returned while detached; Driver.run reattaches first") from None
         finally:
-            self._current = None
+            self.current = None
 
     @staticmethod
     def _interruption(strand: Strand) -> BaseException:
@@ -379,9 +318,9 @@ class Driver:
 
     def current_strand(self) -> Strand:
         """The strand that is running. Raises RuntimeError outside of one."""
-        if self._current is None:
+        if self.current is None:
             raise RuntimeError("only a strand can wait here: call through Driver.run")
-        return self._current
+        return self.current
 
     async def run(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """Run `function` as a strand of the calling trio task, and come back to trio with its result or error.
@@ -401,6 +340,7 @@ class Driver:
         """From a strand: run `function` under trio, where it may sleep, open nurseries and so on; then go on here."""
         strand = self.current_strand()
         await self._reattach(strand)
+        self._in_trio += 1
         try:
             with trio.CancelScope() as scope:
                 strand.crossing = scope
@@ -408,6 +348,7 @@ class Driver:
                     scope.cancel()
                 result = await function(*args)
         finally:
+            self._in_trio -= 1
             strand.crossing = None
             # the strand's owner expects to be detached when an error passes through it, too
             await self._detach(strand)
@@ -435,6 +376,7 @@ class Driver:
 
     async def _reattach(self, strand: Strand) -> None:
         strand.detached = False  # a deadline may still pass before trio runs it: then nobody may step it
+        self._trio_is_due = True
         strand.raise_cancel = None  # trio raises it from now on
         if strand.queued:
             self._ready.remove(strand)
@@ -480,7 +422,7 @@ class Driver:
         """Let others run. For loops that might never have to wait, such as moving a body between two fast peers."""
         strand = self.current_strand()
         self.wake(strand)
-        yield strand.parking()
+        yield _PARKED
 
     # --- children ----------------------------------------------------------------------------------------------
 
@@ -489,7 +431,12 @@ class Driver:
         assert self._nursery is not None, "Driver.serve is not running"
         child = Child(self)
         self._nursery.start_soon(self._run_child, child, function, args)
+        self._trio_is_due = True
         return child
+
+    def call_trio(self) -> None:
+        """From a strand: let trio run soon, since there is a task that waits for its turn."""
+        self._trio_is_due = True
 
     async def _run_child(self, child: Child, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
         try:
@@ -508,3 +455,12 @@ class Driver:
 
 class _Woken(Exception):
     """A sleep is over."""
+
+
+def _clock() -> Callable[[], float]:
+    """trio's clock, seconds. Read several times a request, so where it is the system's, without a call in Python."""
+    clock = trio.lowlevel.current_clock()
+    offset = getattr(clock, "offset", None)  # of trio's SystemClock to time.perf_counter
+    if not isinstance(offset, float) or abs(time.perf_counter() + offset - clock.current_time()) > 1:
+        return clock.current_time
+    return map(offset.__add__, iter(time.perf_counter, None)).__next__

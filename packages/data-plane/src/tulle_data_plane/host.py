@@ -55,6 +55,7 @@ class Host:
         self.plugins = plugins
         self.runtime = DriverRuntime(driver)
         self.limits = http1.Limits()
+        self.answers = http1.ResponseParser(self.limits)
         self.ceiling = ceiling()
         idle = settings.pool_idle_seconds
         self.outbound_pool = Pool(driver, settings.connect_seconds_outbound, idle, ceiling=self.ceiling)

@@ -121,16 +121,11 @@ class Proxy:
         return Server(
             direction,  # type: ignore[arg-type]
             self.driver,
-            self.driver_now,
             self.host.ended,
             limits=self.host.limits,
             head_seconds=self.settings.head_seconds,
             idle_seconds=self.settings.idle_seconds,
         )
-
-    def driver_now(self) -> float:
-        """The driver's clock, which is bound when it starts."""
-        return self.driver.now()
 
     def counters(self) -> dict[str, float]:
         """The proxy's own counters and gauges, for exporters."""
@@ -186,7 +181,7 @@ class Proxy:
         # Nurseries end from the inside out: the admin port outlives the drain.
         async with trio.open_nursery() as background:
             for sock in listeners["admin"]:
-                background.start_soon(accept_forever, sock, background, self._serve_admin)
+                background.start_soon(accept_forever, self.driver, sock, background, self._serve_admin)
             background.start_soon(self.lines.run)
             background.start_soon(self._housekeeping)
             for name, exporter in self.exporters.items():
@@ -196,7 +191,7 @@ class Proxy:
             async with trio.open_nursery() as connections:
                 for direction, capture in self.captures.items():
                     for sock in listeners[direction]:
-                        connections.start_soon(accept_forever, sock, connections, capture.handle, self.host.ceiling)
+                        connections.start_soon(accept_forever, self.driver, sock, connections, capture.handle, self.host.ceiling)
                 task_status.started()
                 await self._stop.wait()
                 await self._drain()
@@ -290,7 +285,7 @@ class Proxy:
             counters=self.counters,
             shutdown=self.shut_down,
         )
-        server = Server("inbound", self.driver, self.driver.now, _nobody, limits=self.host.limits,
+        server = Server("inbound", self.driver, _nobody, limits=self.host.limits,
                         head_seconds=5.0, idle_seconds=30.0)
         try:
             channel = accepted(self.driver, sock)

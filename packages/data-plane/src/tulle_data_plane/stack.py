@@ -24,7 +24,7 @@ Opaque connections have the same order with what can apply to them: route > bala
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
@@ -138,7 +138,7 @@ def _build_outbound(
     once = [chosen for chosen in policies if chosen[0].position < Position.ENDPOINT]
     each_try = [chosen for chosen in policies if chosen[0].position >= Position.ENDPOINT]
 
-    dialled = dial_http1(host.driver, host.outbound_pool, host.limits, trust_reason=True)
+    dialled = dial_http1(host.driver, host.outbound_pool, host.answers, trust_reason=True)
     balanced = balance(backends, host.driver.now, _wrapped(each_try, host, dialled))
     return Target(
         service=_service(message.service),
@@ -154,7 +154,7 @@ def pass_through(host: Host) -> Target:
 
     Connections that were HTTP while the destination was known go on as such, to where they were going.
     """
-    http = _to_destination(dial_http1(host.driver, host.outbound_pool, host.limits, trust_reason=False))
+    http = _to_destination(dial_http1(host.driver, host.outbound_pool, host.answers, trust_reason=False))
     tcp = _to_destination(dial_tcp(host.outbound_pool))
     return Target(None, pb.PROTOCOL_OPAQUE, rescue(http), tcp, known=False)
 
@@ -165,7 +165,7 @@ def pass_through(host: Host) -> Target:
 def inbound(port: pb.InboundPort, host: Host) -> Target:
     """The target for one of the pod's own ports. Raises Rejected."""
     service = _service(port.service) if port.service.name else None
-    dialled = as_app(_to_destination(dial_http1(host.driver, host.inbound_pool, host.limits, trust_reason=False)))
+    dialled = as_app(_to_destination(dial_http1(host.driver, host.inbound_pool, host.answers, trust_reason=False)))
     connected = as_app(_to_destination(dial_tcp(host.inbound_pool)))
     handler = rescue(_wrapped(_policies(port.policies, "inbound", host), host, dialled))
     return Target(
@@ -177,10 +177,10 @@ def inbound(port: pb.InboundPort, host: Host) -> Target:
 
 
 def _to_destination(next: Handler) -> Handler:
-    async def handler(exchange: Exchange) -> Response:
+    def handler(exchange: Exchange) -> Awaitable[Response]:
         exchange.endpoint = Endpoint(exchange.destination)
         exchange.attempts += 1
-        return await next(exchange)
+        return next(exchange)
 
     return handler
 

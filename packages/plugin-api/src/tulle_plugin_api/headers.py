@@ -48,11 +48,14 @@ def _line(name: str, value: str) -> bytes:
 class Headers:
     """An ordered multimap of fields; names compare without case (RFC 9110 section 5.1), values are latin-1."""
 
-    __slots__ = ("_block", "_low")
+    __slots__ = ("_low", "block")
+
+    block: bytes
+    """The lines as HTTP/1.1 sends them, without the empty line that ends a head. To be read, never set."""
 
     def __init__(self, block: bytes = b"") -> None:
         """`block`: validated lines "name: value\\r\\n", no empty line at the end."""
-        self._block = block
+        self.block = block
         self._low: bytes | None = None
 
     @classmethod
@@ -60,16 +63,11 @@ class Headers:
         """From pairs; raises ValueError for a name or value that may not go on the wire."""
         return cls(b"".join([_line(name, value) for name, value in fields]))
 
-    @property
-    def block(self) -> bytes:
-        """The lines as HTTP/1.1 sends them, without the empty line that ends a head."""
-        return self._block
-
     def _searchable(self) -> bytes:
         # one byte longer than the block: a leading line break, so that every line starts after one
         low = self._low
         if low is None:
-            low = self._low = b"\n" + self._block.lower()
+            low = self._low = b"\n" + self.block.lower()
         return low
 
     def get(self, name: str, default: str | None = None) -> str | None:
@@ -79,7 +77,7 @@ class Headers:
         if at < 0:
             return default
         start = at + len(needle) - 1
-        return self._block[start : self._block.find(b"\r", start)].strip(b" \t").decode("latin-1")
+        return self.block[start : self.block.find(b"\r", start)].strip(b" \t").decode("latin-1")
 
     def get_all(self, name: str) -> list[str]:
         """Every value of the field, in order."""
@@ -87,7 +85,7 @@ class Headers:
         at = low.find(needle)
         while at >= 0:
             start = at + len(needle) - 1
-            values.append(self._block[start : self._block.find(b"\r", start)].strip(b" \t").decode("latin-1"))
+            values.append(self.block[start : self.block.find(b"\r", start)].strip(b" \t").decode("latin-1"))
             at = low.find(needle, start)
         return values
 
@@ -96,37 +94,37 @@ class Headers:
 
     def add(self, name: str, value: str) -> None:
         """Append a field; those of the same name stay."""
-        self._replace(self._block + _line(name, value))
+        self._replace(self.block + _line(name, value))
 
     def set(self, name: str, value: str) -> None:
         """Make this the only field of its name, at the end."""
         line = _line(name, value)
         self.remove(name)
-        self._replace(self._block + line)
+        self._replace(self.block + line)
 
     def remove(self, name: str) -> bool:
         """Remove every field of this name; say whether there was one."""
         needle, removed = _needle(name), False
         while (at := self._searchable().find(needle)) >= 0:
-            end = self._block.find(b"\n", at) + 1
-            self._replace(self._block[:at] + self._block[end:])
+            end = self.block.find(b"\n", at) + 1
+            self._replace(self.block[:at] + self.block[end:])
             removed = True
         return removed
 
     def _replace(self, block: bytes) -> None:
-        self._block, self._low = block, None
+        self.block, self._low = block, None
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        for line in self._block.split(b"\r\n")[:-1]:
+        for line in self.block.split(b"\r\n")[:-1]:
             name, _, value = line.partition(b":")
             yield name.decode("latin-1"), value.strip(b" \t").decode("latin-1")
 
     def __len__(self) -> int:
-        return self._block.count(b"\n")
+        return self.block.count(b"\n")
 
     def copy(self) -> Headers:
         """An independent copy (the block is shared until one of the two changes)."""
-        return Headers(self._block)
+        return Headers(self.block)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):

@@ -11,7 +11,6 @@ from tulle_plugin_api import Exchange, Handler, Response
 
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import AppRefused, ConnectFailed, ConnectTimedOut
-from tulle_data_plane.shell.channel import Channel
 from tulle_data_plane.shell.http1_client import Nothing, exchange_over
 from tulle_data_plane.shell.pool import Pool
 from tulle_data_plane.shell.relay import Tunnel
@@ -21,32 +20,28 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110 section 9.2.2."""
 
 
-def dial_http1(driver: Driver, pool: Pool, limits: http1.Limits, *, trust_reason: bool) -> Handler:
+def dial_http1(driver: Driver, pool: Pool, parser: http1.ResponseParser, *, trust_reason: bool) -> Handler:
     """Send to `exchange.endpoint` as HTTP/1.1.
 
     `trust_reason`: the endpoint has a proxy of ours. Its "app-refused-connection" means that the application was
     not reached, so AppRefused is raised and the balancer tries another endpoint.
     """
-    now = driver.now
+    give_back = pool.give_back
 
     async def handler(exchange: Exchange) -> Response:
         endpoint = exchange.endpoint
         assert endpoint is not None
         address = endpoint.address
-
-        def release(channel: Channel) -> None:
-            pool.give_back(address, channel, now())
-
         kept = pool.take(address)
         if kept is not None:
             try:
-                response = await exchange_over(kept, exchange, driver, limits, release)
+                response = await exchange_over(kept, exchange, driver, parser, give_back)
             except Nothing:
                 if exchange.method not in IDEMPOTENT or not isinstance(exchange.body, bytes):
                     raise
-                response = await exchange_over(await pool.connect(address), exchange, driver, limits, release)
+                response = await exchange_over(await pool.connect(address), exchange, driver, parser, give_back)
         else:
-            response = await exchange_over(await pool.connect(address), exchange, driver, limits, release)
+            response = await exchange_over(await pool.connect(address), exchange, driver, parser, give_back)
         if (
             response.status == 503
             and trust_reason

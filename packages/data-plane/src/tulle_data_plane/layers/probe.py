@@ -6,7 +6,7 @@ what clients ask, and a pod that says "not ready yet" has failed nobody.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 
 from tulle_plugin_api import Exchange, Handler, Response
 
@@ -17,11 +17,11 @@ PROBE_ROUTE = "probe"
 def probe(paths: Collection[str], next: Handler) -> Handler:
     """Mark requests for `paths` that come from a kubelet (User-Agent "kube-probe/...")."""
 
-    async def handler(exchange: Exchange) -> Response:
+    def handler(exchange: Exchange) -> Awaitable[Response]:
         if exchange.path.partition("?")[0] in paths:
             agent = exchange.headers.get("user-agent")
             if agent is not None and agent.startswith("kube-probe/"):
                 exchange.route = PROBE_ROUTE
-        return await next(exchange)
+        return next(exchange)
 
     return handler

@@ -10,8 +10,10 @@ import errno
 import socket
 import struct
 import sys
+import types
+from collections.abc import Awaitable, Generator
 from math import inf
-from typing import Protocol
+from typing import Any, Protocol
 
 from tulle_plugin_api import Address
 
@@ -31,8 +33,11 @@ class Channel(Protocol):
     secured: bool
     patience: float  # seconds that `send_all` waits for a peer that takes nothing; inf, as it begins: for ever
 
-    async def recv(self, size: int = RECEIVE_SIZE) -> bytes:
+    def recv(self, size: int = RECEIVE_SIZE) -> Awaitable[bytes]:
         """The next bytes, at least one; b"" once the peer has ended its side."""
+
+    def send_some(self, data: bytes) -> int:
+        """Send what goes without waiting; how many bytes went. What remains is for `send_all`."""
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything; returns when the kernel has it. Raises SlowReader when `patience` is over."""
@@ -72,12 +77,16 @@ class TcpChannel:
         """The socket itself, for relays that let the kernel move the bytes."""
         return self._socket
 
-    async def recv(self, size: int = RECEIVE_SIZE) -> bytes:
-        """As Channel.recv: one system call where bytes are known to be there, none where not."""
+    @types.coroutine
+    def recv(self, size: int = RECEIVE_SIZE) -> Generator[Any, Any, bytes]:
+        """As Channel.recv: one system call where bytes are known to be there, none where not.
+
+        A generator and not `async def`: it waits twice for each exchange, and so it does by itself.
+        """
         watch = self.watch
         if self._greedy:
             self._greedy = False
-            await watch.driver.turn()
+            yield from watch.driver.turn()
         while True:
             if watch.readable:
                 try:
@@ -93,7 +102,14 @@ class TcpChannel:
                     else:
                         self._greedy = True  # there is more at once: others first
                     return data
-            await watch.wait_readable()
+            yield from watch.wait_readable()
+
+    def send_some(self, data: bytes) -> int:
+        """As Channel.send_some."""
+        try:
+            return self._send(data)
+        except BlockingIOError:
+            return 0
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As Channel.send_all. Nearly always one call and no wait."""

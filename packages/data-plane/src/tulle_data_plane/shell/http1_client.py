@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tulle_plugin_api import Body, Exchange, Failure, Response
+from tulle_plugin_api import Body, Exchange, Failure, Headers, Response
 
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import BadAnswer, NotImplementedHere, PolicyFailed, UpstreamBroke
@@ -29,7 +29,7 @@ class Nothing(UpstreamBroke):
 
 
 async def exchange_over(
-    channel: Channel, exchange: Exchange, driver: Driver, limits: http1.Limits, release: Release
+    channel: Channel, exchange: Exchange, driver: Driver, parser: http1.ResponseParser, release: Release
 ) -> Response:
     """Send `exchange` over `channel` and return its answer. Owns `channel` from now on.
 
@@ -40,11 +40,25 @@ async def exchange_over(
     try:
         body = exchange.body
         if isinstance(body, bytes):
-            await _send(channel, _head(exchange) + body)
+            data = _head(exchange) + body
+            try:
+                sent = channel.send_some(data)
+            except OSError:
+                sent = len(data)  # see _send
+            if sent < len(data):
+                await _send(channel, data[sent:])
         else:
             await _send(channel, _head(exchange))
             upload = Upload(driver, channel, body, exchange)
-        return await _answer(channel, exchange, limits, release, upload)
+        try:
+            buffer = await channel.recv()
+        except OSError as error:
+            raise Nothing(f"{channel.peer} closed without an answer: {error.strerror}") from None
+        end = buffer.find(b"\r\n\r\n") + 4
+        head = parser.known.get(buffer[:end]) if 4 <= end <= http1.LARGEST_KNOWN else None
+        if head is not None and not exchange.upgrade and exchange.method not in ("HEAD", "CONNECT"):
+            return _response(channel, head, buffer[end:], parser.limits, release, upload)
+        return await _answer(channel, exchange, buffer, parser, release, upload)
     except BaseException:
         channel.abort()
         if upload is not None:
@@ -115,15 +129,23 @@ class Upload:
 
 
 async def _answer(
-    channel: Channel, exchange: Exchange, limits: http1.Limits, release: Release, upload: Upload | None
+    channel: Channel,
+    exchange: Exchange,
+    buffer: bytes,
+    parser: http1.ResponseParser,
+    release: Release,
+    upload: Upload | None,
 ) -> Response:
-    buffer = await _recv(channel, "")
+    """The answer that begins with `buffer`; b"": the connection has ended without one."""
+    if not buffer:
+        raise Nothing(f"{channel.peer} closed without an answer")
+    limits = parser.limits
     try:
         for _ in range(MAX_INTERIM):
             end = http1.find_head_end(buffer, 0, limits, too_long="bad-status-line")
             if end < 0:
                 buffer, end = await _rest_of_head(channel, buffer, limits)
-            head = http1.parse_response(buffer[:end], exchange.method, limits, exchange.upgrade)
+            head = parser.parse(buffer[:end], exchange.method, exchange.upgrade)
             buffer = buffer[end:]
             if not head.informational:
                 return _response(channel, head, buffer, limits, release, upload)
@@ -144,16 +166,14 @@ async def _rest_of_head(channel: Channel, buffer: bytes, limits: http1.Limits) -
 
 
 async def _recv(channel: Channel, when: str) -> bytes:
-    """Bytes of an answer's head. Raises Nothing where none has come yet (`when` empty), else UpstreamBroke."""
+    """More bytes of an answer's head. Raises UpstreamBroke."""
     why = ""
     try:
         data = await channel.recv()
     except OSError as error:
         data, why = b"", f": {error.strerror}"
     if not data:
-        if when:
-            raise UpstreamBroke(f"{channel.peer} closed {when}{why}")
-        raise Nothing(f"{channel.peer} closed without an answer{why}")
+        raise UpstreamBroke(f"{channel.peer} closed {when}{why}")
     return data
 
 
@@ -168,17 +188,17 @@ def _response(
     if head.status == 101:
         if upload is not None and not upload.finished:  # RFC 9110 section 7.8: only once the request is complete
             raise BadAnswer(f"{channel.peer} switched protocols in the middle of the request")
-        return Tunnel(channel, rest, status=101, headers=head.headers, upgrade=head.upgrade)
+        return Tunnel(channel, rest, status=101, headers=Headers(head.block), upgrade=head.upgrade)
     kind, length = head.framing
     # the whole body is here: the common case
     if upload is None and (kind == http1.NONE or (kind == http1.LENGTH and len(rest) >= length)):
-        if head.keep_alive and len(rest) == length:
+        if len(rest) == length and head.keep_alive:
             release(channel)
-        else:
-            channel.close()  # told to, or bytes that nobody asked for: they must poison nothing
-        return Response(head.status, head.headers, rest[:length])
+            return Response(head.status, Headers(head.block), rest)
+        channel.close()  # told to, or bytes that nobody asked for: they must poison nothing
+        return Response(head.status, Headers(head.block), rest[:length])
     body = AnswerBody(channel, head, rest, limits, release, upload)
-    return Response(head.status, head.headers, body)
+    return Response(head.status, Headers(head.block), body)
 
 
 class AnswerBody:

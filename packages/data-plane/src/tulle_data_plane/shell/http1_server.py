@@ -46,7 +46,6 @@ class Server:
         self,
         direction: Direction,
         driver: Driver,
-        now: Callable[[], float],
         ended: Callable[[Exchange], None],
         *,
         limits: http1.Limits,
@@ -56,9 +55,9 @@ class Server:
         """`ended` is told of each exchange once its last byte is handed over, or it has failed."""
         self.direction = direction
         self.driver = driver
-        self.now = now
         self.ended = ended
         self.limits = limits
+        self.parser = http1.RequestParser(limits)
         self.head_seconds = head_seconds
         self.idle_seconds = idle_seconds
         self.draining = False  # answers say Connection: close
@@ -86,15 +85,15 @@ class Server:
         return None
 
     async def _loop(self, channel: Channel, buffer: bytes, destination: Address, route: Route) -> Tunnel | None:
-        driver, now, limits = self.driver, self.now, self.limits
-        idle_seconds, find_head_end, parse_request = self.idle_seconds, http1.find_head_end, http1.parse_request
+        driver, now, limits = self.driver, self.driver.now, self.limits
         direction, peer, identity, secured = self.direction, channel.peer, channel.identity, channel.secured
-        recv = channel.recv
+        recv, send_some, known_heads = channel.recv, channel.send_some, self.parser.known
+        idle = driver.deadline(self.idle_seconds, IdleTimedOut())
         while True:
             # --- the head ------------------------------------------------------------------------------
             if not buffer:
                 try:
-                    with driver.deadline(idle_seconds, IdleTimedOut()):
+                    with idle:
                         buffer = await recv()
                 except trio.Cancelled:
                     channel.close()  # nothing is in flight: an orderly end, though the drain is over
@@ -102,17 +101,21 @@ class Server:
                 if not buffer:
                     channel.close()
                     return None
-            end = find_head_end(buffer, 0, limits)
-            if end < 0:
-                buffer, end = await self._rest_of_head(channel, buffer)
+            head = known_heads.get(buffer) if len(buffer) <= http1.LARGEST_KNOWN else None
+            if head is not None:  # one whole head, no body, and all of it was seen before
+                rest = b""
+            else:
+                end = http1.find_head_end(buffer, 0, limits)
                 if end < 0:
-                    channel.close()
-                    return None
-            head = parse_request(buffer[:end], limits)
-            rest = buffer[end:]
+                    buffer, end = await self._rest_of_head(channel, buffer)
+                    if end < 0:
+                        channel.close()
+                        return None
+                head = self.parser.parse(buffer[:end])
+                rest = buffer[end:]
 
             # --- the exchange ----------------------------------------------------------------------------
-            exchange = Exchange(head.headers)
+            exchange = Exchange(Headers(head.block))
             exchange.started = now()
             exchange.direction = direction
             exchange.method = head.method
@@ -135,7 +138,7 @@ class Server:
                 exchange.body, buffer = rest[:length], rest[length:]
                 exchange.request_bytes = length
             else:
-                body = RequestBody(driver, channel, head, rest, exchange, limits, idle_seconds)
+                body = RequestBody(driver, channel, head, rest, exchange, limits, self.idle_seconds)
                 exchange.body, buffer = body, b""
 
             self.in_flight += 1
@@ -158,11 +161,14 @@ class Server:
                 payload = response.body
                 if isinstance(payload, bytes):
                     exchange.response_bytes = len(payload)
-                    await channel.send_all(
-                        _whole(response, payload, keep, head.method, head.version)
-                        if payload
-                        else _empty(response, keep, head.method, head.version)
-                    )
+                    data = None
+                    if keep and payload and head.method != "HEAD" and head.version == "1.1":
+                        data = http1.plain_answer(response.status, response.headers.block, payload)
+                    if data is None:
+                        data = (_whole if payload else _empty)(response, payload, keep, head.method, head.version)
+                    sent = send_some(data)
+                    if sent < len(data):
+                        await channel.send_all(data[sent:])
                 else:
                     keep = await self._stream(channel, exchange, response, payload, head, keep)
                 if body is not None:
@@ -270,7 +276,7 @@ class Server:
         exchange = Exchange()
         exchange.direction, exchange.source, exchange.destination = self.direction, channel.peer, destination
         exchange.service, exchange.status, exchange.reason = route.service, status, failure.reason
-        exchange.started = exchange.answered = exchange.ended = self.now()
+        exchange.started = exchange.answered = exchange.ended = self.driver.now()
         fields = Headers.of([("content-type", "text/plain"), ("tulle-reason", failure.reason)])
         payload = f"{failure.detail}\n".encode()
         exchange.response_bytes = len(payload)
@@ -287,13 +293,13 @@ def _whole(response: Response, payload: bytes, keep: bool, method: str, version:
     the body that a policy made all the same for the beginning of its next answer.
     """
     if response.status in (204, 304):
-        return _empty(response, keep, method, version)
+        return _empty(response, b"", keep, method, version)
     headers = _with_length(response.headers, len(payload))
     head = http1.encode_response(response.status, headers.block, http1.NO_BODY, keep, version)
     return head if method == "HEAD" else head + payload
 
 
-def _empty(response: Response, keep: bool, method: str, version: str) -> bytes:
+def _empty(response: Response, _: bytes, keep: bool, method: str, version: str) -> bytes:
     """An answer without a body: it says so, unless it may not have one or (HEAD) tells of another's (RFC 9110 8.6)."""
     headers = response.headers
     if method != "HEAD" and response.status not in (204, 304):

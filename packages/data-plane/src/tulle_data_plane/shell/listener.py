@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from tulle_data_plane.driver import Driver, Watch
 from tulle_data_plane.log import say
 from tulle_data_plane.shell.descriptors import RESOURCE_ERRORS, probe
 
@@ -59,6 +60,7 @@ def listen(port: int, *, loopback: bool = False) -> list[socket.socket]:
 
 
 async def accept_forever(
+    driver: Driver,
     listener: socket.socket,
     nursery: trio.Nursery,
     handle: Callable[[socket.socket], Awaitable[None]],
@@ -68,27 +70,46 @@ async def accept_forever(
 
     Clients wait in the kernel's queue while descriptors with numbers below `ceiling` are all in use.
     """
+    with listener:
+        watch = Watch(driver, listener.fileno())
+        try:
+            await driver.run(_accept, driver, listener, watch, nursery, handle, ceiling)
+        finally:
+            watch.close()
+
+
+async def _accept(
+    driver: Driver,
+    listener: socket.socket,
+    watch: Watch,
+    nursery: trio.Nursery,
+    handle: Callable[[socket.socket], Awaitable[None]],
+    ceiling: int,
+) -> None:
     pause = 0.0
     full = False
-    with listener:
-        while True:
-            await trio.lowlevel.wait_readable(listener)
-            for _ in range(BATCH):
-                try:
-                    if full:
-                        probe(listener.fileno(), ceiling)
-                    sock, _ = listener.accept()
-                except BlockingIOError:
+    while True:
+        await watch.wait_readable()
+        for _ in range(BATCH):
+            try:
+                if full:
+                    probe(listener.fileno(), ceiling)
+                sock, _ = listener.accept()
+            except BlockingIOError:
+                watch.readable = False
+                break
+            except OSError as error:
+                if error.errno in RESOURCE_ERRORS:
+                    if not pause:
+                        say(logging.ERROR, "cannot accept connections; backing off", error=error.strerror,
+                            hint="raise the pod's limit of open files, or look for a client that leaks connections")
+                    pause = min(1.0, pause * 2 or 0.05)
+                    await driver.sleep(pause)
                     break
-                except OSError as error:
-                    if error.errno in RESOURCE_ERRORS:
-                        if not pause:
-                            say(logging.ERROR, "cannot accept connections; backing off", error=error.strerror,
-                                hint="raise the pod's limit of open files, or look for a client that leaks connections")
-                        pause = min(1.0, pause * 2 or 0.05)
-                        await trio.sleep(pause)
-                        break
-                    continue  # the client gave up while queued (ECONNABORTED and its kin)
-                pause = 0.0
-                full = sock.fileno() >= ceiling
-                nursery.start_soon(handle, sock)
+                continue  # the client gave up while queued (ECONNABORTED and its kin)
+            pause = 0.0
+            full = sock.fileno() >= ceiling
+            nursery.start_soon(handle, sock)
+            driver.call_trio()
+        else:
+            await driver.turn()

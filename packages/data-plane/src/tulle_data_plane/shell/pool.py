@@ -65,13 +65,16 @@ class Pool:
                 raise OutOfDescriptors(f"no connection to {address}: {error.strerror}") from None
             raise ConnectFailed(f"no connection to {address}: {error.strerror or error}") from None
 
-    def give_back(self, address: Address, channel: Channel, now: float) -> None:
-        """Keep a clean connection for the next exchange; it is closed if there are enough, or it is stale."""
-        idle = self._idle.setdefault(address, [])
-        if len(idle) >= self._max_idle or channel.stale() or (self._left and address in self._left):
+    def give_back(self, channel: Channel) -> None:
+        """Keep a clean connection for the next exchange; it is closed if there are enough, or its endpoint has left."""
+        address = channel.peer
+        idle = self._idle.get(address)
+        if idle is None:
+            idle = self._idle[address] = []
+        if len(idle) >= self._max_idle or (self._left and address in self._left):
             channel.close()
         else:
-            idle.append((now, channel))
+            idle.append((self._driver.time, channel))
 
     def reap(self, now: float) -> None:
         """Close what has been idle for too long, or is stale."""

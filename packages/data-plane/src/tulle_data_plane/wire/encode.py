@@ -7,6 +7,7 @@ Host and Content-Length included, is in the header block that it is given.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from http import HTTPStatus
 
 from tulle_data_plane.wire.grammar import TARGET, TOKEN, UPGRADE
@@ -21,6 +22,8 @@ _CHUNKED_FIELD = b"transfer-encoding: chunked\r\n"
 _CLOSE_FIELD = b"connection: close\r\n"
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+LINE_FEED = 10
 
 
 def encode_request(
@@ -38,16 +41,22 @@ def encode_request(
     `block` holds the end-to-end fields, with Content-Length where `framing` is LENGTH; `extra` more such lines.
     Raises ValueError where method, path or upgrade could not go on the wire: a policy may have made them.
     """
-    line = f"{method} {path} HTTP/1.1\r\n".encode()
-    if not _REQUEST_LINE.fullmatch(line):
-        raise ValueError(f"not a method and a request target: {method[:40]!r} {path[:80]!r}")
+    line = _request_line(method, path)
     if framing.kind == CHUNKED:
         extra += _CHUNKED_FIELD
     if upgrade:
         extra += _upgrade_fields(upgrade)
     elif not keep_alive:
         extra += _CLOSE_FIELD
-    return line + block + extra + b"\r\n"
+    return b"".join((line, block, extra, b"\r\n"))
+
+
+@lru_cache(maxsize=256)
+def _request_line(method: str, path: str) -> bytes:
+    line = f"{method} {path} HTTP/1.1\r\n".encode()
+    if not _REQUEST_LINE.fullmatch(line):
+        raise ValueError(f"not a method and a request target: {method[:40]!r} {path[:80]!r}")
+    return line
 
 
 def encode_response(
@@ -75,6 +84,24 @@ def encode_response(
     elif (not keep_alive or framing.kind == UNTIL_CLOSE) and status >= 200:
         extra += _CLOSE_FIELD
     return _STATUS_LINES[status] + block + extra + b"\r\n"
+
+
+def plain_answer(status: int, block: bytes, body: bytes) -> bytes | None:
+    """The whole answer to a plain request, where nothing about it needs care; None: there is something.
+
+    Plain: HTTP/1.1, not HEAD, the connection is kept. Without care: there is a body, the status allows one, and `block`
+    says its true length in one of the two ways that nearly every server writes it.
+    """
+    if status < 200 or status == 204 or status == 304:
+        return None
+    length = b"ontent-Length: %d\r\n" % len(body)
+    at = block.find(length)
+    if at < 0:
+        at = block.find(length.lower())
+    # the line's beginning: not a field whose name only ends so
+    if at < 1 or block[at - 1] not in b"Cc" or (at > 1 and block[at - 2] != LINE_FEED):
+        return None
+    return b"".join((_STATUS_LINES[status], block, b"\r\n", body))
 
 
 def answer_framing(framing: Framing, request_method: str, status: int, version: str) -> Framing:

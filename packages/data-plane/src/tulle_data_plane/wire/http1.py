@@ -9,10 +9,11 @@
 
 from tulle_data_plane.wire.bodies import BodyDecoder, LengthDecoder, UntilCloseDecoder, body_decoder
 from tulle_data_plane.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_last_chunk
-from tulle_data_plane.wire.encode import CONTINUE, answer_framing, encode_request, encode_response
+from tulle_data_plane.wire.encode import CONTINUE, answer_framing, encode_request, encode_response, plain_answer
 from tulle_data_plane.wire.errors import REASONS, ProtocolError
 from tulle_data_plane.wire.head import PartialHead, find_head_end
 from tulle_data_plane.wire.limits import DEFAULT_LIMITS, Limits
+from tulle_data_plane.wire.memory import LARGEST as LARGEST_KNOWN
 from tulle_data_plane.wire.messages import (
     CHUNKED,
     CHUNKED_BODY,
@@ -25,14 +26,15 @@ from tulle_data_plane.wire.messages import (
     RequestHead,
     ResponseHead,
 )
-from tulle_data_plane.wire.request import parse_request
-from tulle_data_plane.wire.response import parse_response
+from tulle_data_plane.wire.request import RequestParser, parse_request
+from tulle_data_plane.wire.response import ResponseParser, parse_response
 
 __all__ = [
     "CHUNKED",
     "CHUNKED_BODY",
     "CONTINUE",
     "DEFAULT_LIMITS",
+    "LARGEST_KNOWN",
     "LAST_CHUNK",
     "LENGTH",
     "NONE",
@@ -48,7 +50,9 @@ __all__ = [
     "PartialHead",
     "ProtocolError",
     "RequestHead",
+    "RequestParser",
     "ResponseHead",
+    "ResponseParser",
     "UntilCloseDecoder",
     "answer_framing",
     "body_decoder",
@@ -59,4 +63,5 @@ __all__ = [
     "find_head_end",
     "parse_request",
     "parse_response",
+    "plain_answer",
 ]

@@ -29,11 +29,11 @@ UNTIL_CLOSE_BODY: Final = Framing(UNTIL_CLOSE, 0)
 
 
 class RequestHead:
-    """A request without its body. Not frozen, because that costs time; nobody changes one."""
+    """A request without its body. Shared by all requests with the same bytes; nobody changes one."""
 
     __slots__ = (
-        "authority", "expect_continue", "framing", "headers", "keep_alive", "method", "path", "target", "te_trailers",
-        "upgrade", "version",
+        "authority", "block", "expect_continue", "framing", "keep_alive", "method", "path", "secret", "target",
+        "te_trailers", "upgrade", "version",
     )  # fmt: skip
 
     def __init__(
@@ -43,51 +43,65 @@ class RequestHead:
         path: str,
         authority: str,
         version: str,
-        headers: Headers,
+        block: bytes,
         framing: Framing,
         keep_alive: bool,
         upgrade: str = "",
         expect_continue: bool = False,
         te_trailers: bool = False,
+        secret: bool = False,
     ) -> None:
         self.method = method  # as sent; methods are case-sensitive (RFC 9110 section 9.1)
         self.target = target  # as sent, for logs
         self.path = path  # origin form: "/cart?x=1"; "*" for OPTIONS *; "" for CONNECT
         self.authority = authority  # lower case; of the target if it has one, else of Host; "" if there is neither
         self.version = version  # "1.1" or "1.0"
-        self.headers = headers  # end-to-end fields only, Content-Length among them, and always one Host
+        self.block = block  # the lines of end-to-end fields, Content-Length among them, and always one Host
         self.framing = framing
         self.keep_alive = keep_alive  # the client lets us use its connection again
         self.upgrade = upgrade  # "websocket" and the like, lower case; "" for none
         self.expect_continue = expect_continue  # the client waits for 100 before it sends the body
         self.te_trailers = te_trailers  # the client said "TE: trailers": it reads trailers
+        self.secret = secret  # a field lets its owner in: not to be remembered
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, anew each time: whoever asks may change them."""
+        return Headers(self.block)
 
     def __repr__(self) -> str:
         return f"RequestHead({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
 class ResponseHead:
-    """An answer without its body; an interim one (1xx) when `informational`."""
+    """An answer without its body; an interim one (1xx) when `informational`. Shared, as RequestHead is."""
 
-    __slots__ = ("framing", "headers", "informational", "keep_alive", "status", "upgrade", "version")
+    __slots__ = ("block", "framing", "informational", "keep_alive", "secret", "status", "upgrade", "version")
 
     def __init__(
         self,
         status: int,
         version: str,
-        headers: Headers,
+        block: bytes,
         framing: Framing,
         keep_alive: bool,
         upgrade: str = "",
         informational: bool = False,
+        secret: bool = False,
     ) -> None:
         self.status = status  # 100 to 599
         self.version = version
-        self.headers = headers  # end-to-end fields only
+        self.block = block  # the lines of end-to-end fields
         self.framing = framing
         self.keep_alive = keep_alive  # the server will read another request on this connection after this body
         self.upgrade = upgrade  # of a 101: the protocol agreed on; of a 426: those demanded; lower case
         self.informational = informational  # 1xx but 101: the final answer is still to come
+        self.secret = secret  # a field lets its owner in: not to be remembered
+
+    @property
+    def headers(self) -> Headers:
+        """The fields, anew each time: whoever asks may change them."""
+        return Headers(self.block)
 
     def __repr__(self) -> str:
         return f"ResponseHead({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"

@@ -1,20 +1,19 @@
 """The head of an HTTP/1.x request, from bytes.
 
-Owns the request line and the rules that need both line and fields. Refuses to know the body.
+Owns the request line and the rules that need both line and fields. Refuses to know the body. `parse_request` is a
+function of its arguments; `RequestParser` remembers what it said of heads that repeat.
 """
 
 from __future__ import annotations
 
 import re
 
-from tulle_plugin_api import Headers
-
 from tulle_data_plane.wire.errors import ProtocolError, quote
 from tulle_data_plane.wire.facts import REQUEST_FIELDS, Facts, without_fields
 from tulle_data_plane.wire.faults import line_fault
 from tulle_data_plane.wire.grammar import REQUEST_LINE
 from tulle_data_plane.wire.limits import DEFAULT_LIMITS, Limits
-from tulle_data_plane.wire.memory import Memory
+from tulle_data_plane.wire.memory import Memory, Repeats
 from tulle_data_plane.wire.messages import CHUNKED, NONE, RequestHead
 from tulle_data_plane.wire.target import resolve
 
@@ -56,13 +55,33 @@ def parse_request(head: bytes, limits: Limits = DEFAULT_LIMITS) -> RequestHead:
         path,
         host,
         "1.1",
-        Headers(facts.block),
+        facts.block,
         framing,
         not facts.close,  # RFC 9112 section 9.3
         facts.upgrade,
         facts.expect_continue and framing.kind != NONE,  # RFC 9110 section 10.1.1: not without a body
         facts.te_trailers,
+        facts.secret,
     )
+
+
+class RequestParser:
+    """Parses requests with the same limits, whatever connection they come on; much quicker where heads repeat."""
+
+    def __init__(self, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.limits = limits
+        self._heads: Repeats[RequestHead] = Repeats()
+        self.known = self._heads.known
+        """Heads that have repeated, by their bytes: a shortcut past `parse`, and past `find_head_end` as well."""
+
+    def parse(self, head: bytes) -> RequestHead:
+        """As `parse_request`."""
+        parsed = self.known.get(head)
+        if parsed is None:
+            parsed = parse_request(head, self.limits)
+            if not parsed.secret:
+                self._heads.note(head, parsed)
+        return parsed
 
 
 def _version_10(method: str, target: str, facts: Facts) -> RequestHead:
@@ -77,7 +96,9 @@ def _version_10(method: str, target: str, facts: Facts) -> RequestHead:
     block = without_fields(facts.block, [b"expect"])  # RFC 9110 section 10.1.1: ignored in 1.0, and not passed on
     if facts.host is None:  # whoever forwards this in HTTP/1.1 needs one, even an empty one (RFC 9112 section 3.2)
         block = b"Host: " + authority.encode("ascii") + b"\r\n" + block
-    return RequestHead(method, target, path, authority, "1.0", Headers(block), facts.framing, keep_alive=False)
+    return RequestHead(
+        method, target, path, authority, "1.0", block, facts.framing, keep_alive=False, secret=facts.secret
+    )
 
 
 def _refusal(head: bytes, limits: Limits) -> ProtocolError:
