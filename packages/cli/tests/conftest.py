@@ -146,6 +146,9 @@ def api(tmp_path: Path) -> Iterator[Api]:
     class Server(ThreadingMixIn, UnixStreamServer):
         daemon_threads = True
 
+        def handle_error(self, *args: object) -> None:
+            """A command that did not wait for its answer: its traceback would stand in another command's output."""
+
     with Server(str(state.path), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from tulle_plugin_api import Exchange, Exporter, Plugins, TimedOut
 
 from tulle_data_plane.containment import must_go_on
+from tulle_data_plane.deadlines import Deadline
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.log import say
 from tulle_data_plane.settings import Settings
@@ -43,7 +44,7 @@ class DriverRuntime:
         """See Runtime.timeout."""
         if seconds <= 0:
             raise ValueError(f"a timeout is a positive number of seconds, got {seconds}")
-        return self._driver.deadline(seconds, error or "time ran out")
+        return Deadline(self._driver, seconds, error or "time ran out")
 
 
 class Host:

@@ -191,7 +191,9 @@ class Proxy:
             async with trio.open_nursery() as connections:
                 for direction, capture in self.captures.items():
                     for sock in listeners[direction]:
-                        connections.start_soon(accept_forever, self.driver, sock, connections, capture.handle, self.host.ceiling)
+                        connections.start_soon(
+                            accept_forever, self.driver, sock, connections, capture.handle, self.host.ceiling
+                        )
                 task_status.started()
                 await self._stop.wait()
                 await self._drain()

@@ -6,12 +6,13 @@ Owns the series. Pure but for the counters: shell/reporting.py sends what `take`
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, TypeVar
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from tulle_api.v1 import telemetry_pb2 as pb
-from tulle_plugin_api import Endpoint, Exchange
-from tulle_plugin_api.latency import BUCKET_COUNT, bucket
+from tulle_plugin_api import Endpoint, Exchange, Service
+from tulle_plugin_api.latency import BUCKET_COUNT, LATENCY_BUCKETS
 
 from tulle_data_plane.layers.probe import PROBE_ROUTE
 
@@ -20,118 +21,165 @@ MAX_SERIES = 2000
 
 DIRECTIONS = {"inbound": pb.DIRECTION_INBOUND, "outbound": pb.DIRECTION_OUTBOUND}
 
-Edge = tuple[Any, ...]  # direction, peer, service, route, backend, secured
-HttpKey = tuple[Edge, int, str]  # edge, status, reason
+Key = tuple[object, ...]
+"""What tells series apart. Only strings, numbers and tuples of them, whose hashes cost no call in Python."""
 
 
-CROWDED: Edge = (None, None, "", "", False)
-"""The rest of an edge, after its direction, for what no longer gets a series of its own."""
+class Edge(NamedTuple):
+    """Who talked to whom, as reports say it."""
 
-K = TypeVar("K", bound=Hashable)
+    direction: str
+    peer: Endpoint | str | None = None  # inbound: an address
+    service: Service | None = None
+    route: str = ""
+    backend: str = ""
+    secured: bool = False
+
+
+class Requests:
+    """HTTP requests over one edge that ended in one way."""
+
+    __slots__ = ("buckets", "count", "edge", "failures", "microseconds", "reason", "request_bytes", "response_bytes",
+                 "status")  # fmt: skip
+
+    def __init__(self, edge: Edge, status: int, reason: str) -> None:
+        self.edge, self.status, self.reason = edge, status, reason
+        self.buckets = [0] * BUCKET_COUNT
+        self.count = self.failures = self.microseconds = self.request_bytes = self.response_bytes = 0
+
+
+class Connections:
+    """Relayed connections over one edge. `open` lasts; the rest is since the last report."""
+
+    __slots__ = ("closed", "edge", "failed", "open", "opened", "received", "sent")
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.open = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """A report has been made."""
+        self.opened = self.closed = self.failed = self.sent = self.received = 0
+
+
+S = TypeVar("S")
 
 
 class Telemetry:
-    """Observes exchanges. Counters are plain ints in lists: this is on the hot path."""
+    """Observes exchanges. Counters are plain ints: this is on the hot path."""
 
     def __init__(self) -> None:
-        self._http: dict[HttpKey, list[int]] = {}  # requests, failures, us, bytes up, bytes down, buckets...
-        self._tcp: dict[Edge, list[int]] = {}  # opened, closed, failed, sent, received
-        self._open: dict[Edge, int] = {}  # open connections, never reset
+        self._http: dict[Key, Requests] = {}
+        self._tcp: dict[Key, Connections] = {}
 
     def observe(self, exchange: Exchange) -> None:
         """An exchange ended."""
         if exchange.route == PROBE_ROUTE:
             return
-        edge = self._edge(exchange)
         if exchange.protocol == "tcp":
-            self._closed(edge, exchange)
+            self._closed(exchange)
             return
-        key = (edge, exchange.status, exchange.reason)
-        row = self._http.get(key)
-        if row is None:
-            crowded = ((exchange.direction, *CROWDED), exchange.status, exchange.reason)
-            row = self._new(self._http, key, crowded, 5 + BUCKET_COUNT)
-        seconds = exchange.ended - exchange.started
-        row[0] += 1
-        if exchange.failed:
-            row[1] += 1
-        row[2] += int(seconds * 1e6)
-        row[3] += exchange.request_bytes
-        row[4] += exchange.response_bytes
-        row[5 + bucket(seconds)] += 1
-
-    def opened(self, exchange: Exchange) -> None:
-        """A relayed connection opened."""
-        edge = self._edge(exchange)
-        self._tcp_row(edge)[0] += 1
-        self._open[edge] = self._open.get(edge, 0) + 1
-
-    def _closed(self, edge: Edge, exchange: Exchange) -> None:
-        row = self._tcp_row(edge)
-        row[1] += 1
-        row[2] += exchange.failed
-        row[3] += exchange.request_bytes
-        row[4] += exchange.response_bytes
-        left = self._open.get(edge, 0) - 1
-        if left > 0:
-            self._open[edge] = left
-        else:
-            self._open.pop(edge, None)
-
-    def _tcp_row(self, edge: Edge) -> list[int]:
-        row = self._tcp.get(edge)
-        return row if row is not None else self._new(self._tcp, edge, (edge[0], *CROWDED), 5)
-
-    @staticmethod
-    def _edge(exchange: Exchange) -> Edge:
-        return (
+        status, reason, endpoint, service = exchange.status, exchange.reason, exchange.endpoint, exchange.service
+        inbound = endpoint is None or exchange.direction == "inbound"
+        # as in _edge, flat
+        key = (
+            status,
+            reason,
             exchange.direction,
-            exchange.endpoint if exchange.direction == "outbound" else exchange.source.ip,
-            exchange.service,
+            exchange.source.ip if inbound else endpoint.address,  # type: ignore[union-attr]
+            None if inbound else endpoint.pod,  # type: ignore[union-attr]
+            service.authority if service is not None else None,
             exchange.route,
             exchange.backend,
             exchange.secured,
         )
+        row = self._http.get(key)
+        if row is None:
+            row = self._new(self._http, key, exchange, lambda edge: Requests(edge, status, reason))
+        seconds = exchange.ended - exchange.started
+        row.count += 1
+        if status >= 500 or status == 0 or exchange.aborted:  # Exchange.failed
+            row.failures += 1
+        row.microseconds += int(seconds * 1e6)
+        row.request_bytes += exchange.request_bytes
+        row.response_bytes += exchange.response_bytes
+        row.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+
+    def opened(self, exchange: Exchange) -> None:
+        """A relayed connection opened."""
+        row = self._connections(exchange)
+        row.opened += 1
+        row.open += 1
+
+    def _closed(self, exchange: Exchange) -> None:
+        row = self._connections(exchange)
+        row.closed += 1
+        row.failed += exchange.failed
+        row.sent += exchange.request_bytes
+        row.received += exchange.response_bytes
+        row.open -= row.open > 0
+
+    def _connections(self, exchange: Exchange) -> Connections:
+        edge = _edge(exchange)
+        peer = (edge.peer.address, edge.peer.pod) if isinstance(edge.peer, Endpoint) else edge.peer
+        key: Key = (edge.direction, peer, *edge[2:])
+        return self._tcp.get(key) or self._new(self._tcp, key, exchange, Connections)
 
     @staticmethod
-    def _new(series: dict[K, list[int]], key: K, crowded: K, width: int) -> list[int]:
-        """A row for a key that has none: its own, or `crowded`'s when there are too many."""
-        return series.setdefault(key if len(series) < MAX_SERIES else crowded, [0] * width)
+    def _new(series: dict[Key, S], key: Key, exchange: Exchange, make: Callable[[Edge], S]) -> S:
+        """A row for a key that has none: its own, or, when there are too many, that of no peer."""
+        if len(series) < MAX_SERIES:
+            return series.setdefault(key, make(_edge(exchange)))
+        crowded: Key = (exchange.status, exchange.reason, exchange.direction)
+        return series.setdefault(crowded, make(Edge(exchange.direction)))
 
     def take(self, interval_ms: int) -> pb.ReportRequest:
         """The additions since the last call, which they are cleared by."""
         http, self._http = self._http, {}
-        tcp, self._tcp = self._tcp, {}
         report = pb.ReportRequest(interval_ms=interval_ms)
-        for (edge, status, reason), row in http.items():
+        for row in http.values():
             report.http.add(
-                edge=_edge_message(edge),
-                status=status,
-                reason=reason,
-                requests=row[0],
-                failures=row[1],
-                latency_sum_us=row[2],
-                request_bytes=row[3],
-                response_bytes=row[4],
-                latency_buckets=row[5:],
+                edge=_edge_message(row.edge),
+                status=row.status,
+                reason=row.reason,
+                requests=row.count,
+                failures=row.failures,
+                latency_sum_us=row.microseconds,
+                request_bytes=row.request_bytes,
+                response_bytes=row.response_bytes,
+                latency_buckets=row.buckets,
             )
-        for edge in {**tcp, **dict.fromkeys(self._open)}:
-            counts = tcp.get(edge) or [0] * 5
+        for key, connections in list(self._tcp.items()):
             report.tcp.add(
-                edge=_edge_message(edge),
-                opened=counts[0],
-                closed=counts[1],
-                failed=counts[2],
-                sent_bytes=counts[3],
-                received_bytes=counts[4],
-                open_connections=self._open.get(edge, 0),
+                edge=_edge_message(connections.edge),
+                opened=connections.opened,
+                closed=connections.closed,
+                failed=connections.failed,
+                sent_bytes=connections.sent,
+                received_bytes=connections.received,
+                open_connections=connections.open,
             )
+            connections.clear()
+            if not connections.open:
+                del self._tcp[key]
         return report
+
+
+def _edge(exchange: Exchange) -> Edge:
+    return Edge(
+        exchange.direction,
+        exchange.endpoint if exchange.direction == "outbound" else exchange.source.ip,
+        exchange.service,
+        exchange.route,
+        exchange.backend,
+        exchange.secured,
+    )
 
 
 def _edge_message(edge: Edge) -> pb.Edge:
     direction, peer, service, route, backend, secured = edge
-    message = pb.Edge(direction=DIRECTIONS[str(direction)], route=route, backend=backend, secured=secured)
+    message = pb.Edge(direction=DIRECTIONS[direction], route=route, backend=backend, secured=secured)
     if isinstance(peer, str):
         message.peer_pod = peer  # its address; the control plane knows whose it is
     elif isinstance(peer, Endpoint):

@@ -10,7 +10,9 @@ import tulle_data_plane.wire
 from tulle_data_plane.wire.errors import REASONS
 
 FILES = sorted(Path(tulle_data_plane.wire.__file__).parent.glob("*.py"))
-MAY_IMPORT = {"__future__", "collections", "dataclasses", "enum", "functools", "http", "re", "tulle_plugin_api", "typing"}
+MAY_IMPORT = {
+    "__future__", "collections", "dataclasses", "enum", "functools", "http", "re", "tulle_plugin_api", "typing",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)

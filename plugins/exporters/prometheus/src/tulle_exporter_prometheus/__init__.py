@@ -63,10 +63,11 @@ class Prometheus(Exporter):
             exchange.reason,
             exchange.aborted,
             exchange.direction,
-            service and (service.name, service.namespace),
+            service and service.authority,  # says its name and namespace
             exchange.route,
             exchange.backend,
-            endpoint and (endpoint.workload, endpoint.namespace),
+            endpoint and endpoint.workload,
+            endpoint and endpoint.namespace,
             exchange.source_identity,
             exchange.secured,
         )
