@@ -40,7 +40,7 @@ import trio
 
 from tulle_data_plane.deadlines import NEVER, Deadline, Expired, Wheel
 
-__all__ = ["Child", "Deadline", "Driver", "Expired", "Signal", "Strand", "Watch"]
+__all__ = ["PARKED", "Child", "Deadline", "Driver", "Expired", "Signal", "Strand", "Watch"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -61,8 +61,10 @@ or crosses to it), they get it at once: these two bound only how late trio's own
 MOST_EVENTS = 128
 """Events taken from the kernel at a time."""
 
-_PARKED = object()  # what a strand yields to the driver: "I have arranged for somebody to wake me"
-_LEAVING = object()  # ... "trio runs me now, forget me"
+PARKED = object()
+"""What a strand yields to the driver: "I have arranged for somebody to wake me". It must look again when it wakes."""
+
+_LEAVING = object()  # ... or: "trio runs me now, forget me"
 
 
 class Strand:
@@ -109,7 +111,7 @@ class Watch:
         self.reader = self.driver.current_strand()
         try:
             while not self.readable:
-                yield _PARKED
+                yield PARKED
         finally:
             self.reader = None
 
@@ -119,7 +121,7 @@ class Watch:
         self.writer = self.driver.current_strand()
         try:
             while not self.writable:
-                yield _PARKED
+                yield PARKED
         finally:
             self.writer = None
 
@@ -164,7 +166,7 @@ class Signal:
         while not self.is_set:
             self.waiting.append(strand)
             try:
-                yield _PARKED
+                yield PARKED
             except BaseException:
                 if strand in self.waiting:
                     self.waiting.remove(strand)
@@ -263,7 +265,7 @@ class Driver:
                 strand = watch.reader
                 if strand is not None:
                     step(strand)
-            if event & WRITE_EVENTS:
+            if not watch.writable and event & WRITE_EVENTS:
                 watch.writable = True
                 strand = watch.writer
                 if strand is not None:
@@ -283,10 +285,10 @@ class Driver:
                 said = strand.coroutine.send(None)  # type: ignore[arg-type]
             else:
                 said = strand.coroutine.throw(self._interruption(strand))
-            if said is _PARKED and strand.raise_cancel is None:
+            if said is PARKED and strand.raise_cancel is None:
                 return
             while said is not _LEAVING:
-                if said is _PARKED:
+                if said is PARKED:
                     if strand.raise_cancel is None:
                         return
                     # trio has cancelled the task, and it waits all the same: as under trio, Cancelled again
@@ -422,7 +424,7 @@ class Driver:
         """Let others run. For loops that might never have to wait, such as moving a body between two fast peers."""
         strand = self.current_strand()
         self.wake(strand)
-        yield _PARKED
+        yield PARKED
 
     # --- children ----------------------------------------------------------------------------------------------
 

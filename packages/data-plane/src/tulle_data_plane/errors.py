@@ -71,12 +71,6 @@ class HeadTimedOut(TimedOut):
     reason = "head-timeout"
 
 
-class IdleTimedOut(TimedOut):
-    """Nothing came on a kept connection for the whole idle time."""
-
-    reason = "idle-timeout"
-
-
 class NotImplementedHere(Failure):
     """Something that this proxy does not do."""
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from tulle_plugin_api import Address
 
-from tulle_data_plane.driver import Driver, Watch
+from tulle_data_plane.driver import PARKED, Driver, Watch
 from tulle_data_plane.errors import SlowReader
 from tulle_data_plane.shell.descriptors import refuse_at
 
@@ -81,7 +81,8 @@ class TcpChannel:
     def recv(self, size: int = RECEIVE_SIZE) -> Generator[Any, Any, bytes]:
         """As Channel.recv: one system call where bytes are known to be there, none where not.
 
-        A generator and not `async def`: it waits twice for each exchange, and so it does by itself.
+        A generator and not `async def`, with Watch.wait_readable written out in it: each exchange waits here twice, and
+        each coroutine on the way to a wait is passed through, to it and back.
         """
         watch = self.watch
         if self._greedy:
@@ -102,7 +103,12 @@ class TcpChannel:
                     else:
                         self._greedy = True  # there is more at once: others first
                     return data
-            yield from watch.wait_readable()
+            watch.reader = watch.driver.current_strand()
+            try:
+                while not watch.readable:
+                    yield PARKED
+            finally:
+                watch.reader = None
 
     def send_some(self, data: bytes) -> int:
         """As Channel.send_some."""

@@ -21,6 +21,9 @@ from tulle_data_plane.wire import http1
 MAX_INTERIM = 16
 """1xx answers before the final one."""
 
+NOT_PLAIN = frozenset({"HEAD", "CONNECT"})
+"""Methods whose answers are framed by other rules (RFC 9112 section 6.3)."""
+
 Release = Callable[[Channel], None]
 
 
@@ -56,9 +59,13 @@ async def exchange_over(
             raise Nothing(f"{channel.peer} closed without an answer: {error.strerror}") from None
         end = buffer.find(b"\r\n\r\n") + 4
         head = parser.known.get(buffer[:end]) if 4 <= end <= http1.LARGEST_KNOWN else None
-        if head is not None and not exchange.upgrade and exchange.method not in ("HEAD", "CONNECT"):
-            return _response(channel, head, buffer[end:], parser.limits, release, upload)
-        return await _answer(channel, exchange, buffer, parser, release, upload)
+        if head is None or exchange.upgrade or exchange.method in NOT_PLAIN:
+            return await _answer(channel, exchange, buffer, parser, release, upload)
+        rest = buffer[end:]
+        if upload is None and head.keep_alive and head.framing == (http1.LENGTH, len(rest)):
+            release(channel)
+            return Response(head.status, Headers(head.block), rest)
+        return _response(channel, head, rest, parser.limits, release, upload)
     except BaseException:
         channel.abort()
         if upload is not None:

@@ -14,8 +14,9 @@ from typing import Protocol
 import trio
 from tulle_plugin_api import Address, Body, Direction, Exchange, Failure, Handler, Headers, Response, Service
 
+from tulle_data_plane.deadlines import Expired
 from tulle_data_plane.driver import Driver
-from tulle_data_plane.errors import HeadTimedOut, IdleTimedOut, PolicyFailed, RequestBroke, SlowReader, status_of
+from tulle_data_plane.errors import HeadTimedOut, PolicyFailed, RequestBroke, SlowReader, status_of
 from tulle_data_plane.log import say
 from tulle_data_plane.shell.channel import Channel
 from tulle_data_plane.shell.relay import Tunnel
@@ -71,7 +72,7 @@ class Server:
         channel.patience = self.idle_seconds
         try:
             return await self._loop(channel, first, destination, route)
-        except (OSError, IdleTimedOut):
+        except (OSError, Expired):  # broken, or idle for too long
             channel.close()
         except SlowReader:
             channel.abort()
@@ -88,16 +89,20 @@ class Server:
         driver, now, limits = self.driver, self.driver.now, self.limits
         direction, peer, identity, secured = self.direction, channel.peer, channel.identity, channel.secured
         recv, send_some, known_heads = channel.recv, channel.send_some, self.parser.known
-        idle = driver.deadline(self.idle_seconds, IdleTimedOut())
+        strand, idle_seconds = driver.current_strand(), self.idle_seconds
         while True:
             # --- the head ------------------------------------------------------------------------------
             if not buffer:
+                # `with driver.deadline(idle_seconds)` by hand, since each request pays for it. There is no outer block.
+                strand.deadline = driver.time + idle_seconds
+                if strand.deadline <= strand.covered:
+                    driver.wheel.arm(strand)
                 try:
-                    with idle:
-                        buffer = await recv()
+                    buffer = await recv()
                 except trio.Cancelled:
                     channel.close()  # nothing is in flight: an orderly end, though the drain is over
                     raise
+                strand.deadline = inf
                 if not buffer:
                     channel.close()
                     return None

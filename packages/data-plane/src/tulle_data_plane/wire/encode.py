@@ -42,6 +42,8 @@ def encode_request(
     Raises ValueError where method, path or upgrade could not go on the wire: a policy may have made them.
     """
     line = _request_line(method, path)
+    if framing is NO_BODY and keep_alive and not upgrade:  # nearly all
+        return b"".join((line, block, extra, b"\r\n"))
     if framing.kind == CHUNKED:
         extra += _CHUNKED_FIELD
     if upgrade:
