@@ -19,11 +19,23 @@ ROWS = [
     (b"PRIX / HTTP/1.1", Protocol.HTTP1, 6),
     (b"GET http://a/", Protocol.HTTP1, 11),
     (b"GET HTTPS://a/", Protocol.HTTP1, 12),
-    (b"OPTIONS * HTTP/1.1", Protocol.HTTP1, 10),
+    (b"OPTIONS * HTTP/1.1", Protocol.HTTP1, 9),
+    (b"OPTIONS *& HTTP/1.1", Protocol.HTTP1, 9),
+    (b"GET * HTTP/1.1", Protocol.HTTP1, 6),
     (b"CONNECT a:443 HTTP/1.1", Protocol.HTTP1, 9),
     (b"CONNECT [::1]:443 HTTP/1.1", Protocol.HTTP1, 9),
+    (b"CONNECT -a:443 HTTP/1.1", Protocol.HTTP1, 9),
+    (b"CONNECT :443 HTTP/1.1", Protocol.HTTP1, 9),
     (b"\r\nGET / HTTP/1.1", Protocol.HTTP1, 7),
     (b"\r\n\r\nGET / HTTP/1.1", Protocol.HTTP1, 9),  # malformed, but HTTP: the codec refuses it
+    # section 2.2 and 3: bare CR and LF, and blanks: some servers skip them, so nothing of it may pass unread
+    (b"\nGET / HTTP/1.1", Protocol.HTTP1, 6),
+    (b"\rGET / HTTP/1.1", Protocol.HTTP1, 6),
+    (b"\r\r\n \t\nGET / HTTP/1.1", Protocol.HTTP1, 11),
+    (b" GET / HTTP/1.1", Protocol.HTTP1, 6),
+    (b"GET  / HTTP/1.1", Protocol.HTTP1, 6),
+    (b"GET \t/ HTTP/1.1", Protocol.HTTP1, 6),
+    (b"GET\thttp://a/ HTTP/1.1", Protocol.HTTP1, 11),
     (b"x" * 32 + b" /", Protocol.HTTP1, 34),
     # HTTP/2 (RFC 9113 section 3.4)
     (HTTP2_PREFACE, Protocol.HTTP2, 24),
@@ -34,10 +46,9 @@ ROWS = [
     # anything else
     (b"\x00", Protocol.OPAQUE, 1),
     (b"\xff\xff", Protocol.OPAQUE, 1),
-    (b" GET /", Protocol.OPAQUE, 1),
-    (b"\nGET /", Protocol.OPAQUE, 1),
-    (b"\rGET /", Protocol.OPAQUE, 2),
-    (b"GET  /", Protocol.OPAQUE, 5),
+    (b" \x00", Protocol.OPAQUE, 2),
+    (b"\n\x00", Protocol.OPAQUE, 2),
+    (b"GET  x", Protocol.OPAQUE, 6),
     (b"GET\r\n", Protocol.OPAQUE, 4),
     (b"GET key\r\n", Protocol.OPAQUE, 5),  # redis, inline
     (b"*1\r\n$4\r\nPING\r\n", Protocol.OPAQUE, 3),  # redis

@@ -4,8 +4,13 @@ Owns the guess. A total function of the bytes: it never raises, looks at no more
 soon as the answer can not change. Whether there is time to wait for more is the caller's affair (detection has a
 deadline, then the connection is opaque).
 
-What looks like HTTP but is malformed counts as HTTP, so that the codec refuses it: if it were relayed unread, a request
-with a strange method or a line break before it would slip past routing and authorization.
+What looks like HTTP but is malformed counts as HTTP, so that the codec refuses it: if it were relayed unread, it and
+whatever follows it on its connection would slip past routing and authorization, on to a server that is more generous
+(llhttp, in Node and uvicorn, skips bare CR and LF before a request and takes more spaces than one).
+
+Fine here; but a guess is no wall: a client that wants to can begin with something which looks like no HTTP and which a
+server answers all the same, such as a method of 100 letters. Where requests are authorized, say what the port speaks
+(appProtocol), so that nothing is guessed.
 """
 
 from __future__ import annotations
@@ -27,12 +32,15 @@ class Protocol(Enum):
 # RFC 9113 section 3.4: the client connection preface.
 HTTP2_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MOST: Final = 64
+ASTERISK: Final = 0x2A
 _LONGEST_METHOD = 32
 
 _METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # token, RFC 9110 section 5.6.2
 # What a request target can begin with (RFC 9112 section 3.2): origin-form, absolute-form, asterisk-form.
 _TARGETS: Final = (b"/", b"http://", b"https://", b"* ")
-_HOST: Final = re.compile(rb"[0-9A-Za-z\[]")  # authority-form begins so
+# What an authority can be made of (RFC 3986 section 3.2), whether it is a good one or not: authority-form begins so.
+_AUTHORITY: Final = re.compile(rb"[0-9A-Za-z\-._~!$&'()*+,;=:%@\[]")
+_BLANKS: Final = b" \t"
 
 
 def detect(first: bytes) -> Protocol | None:
@@ -63,22 +71,25 @@ def _tls(first: bytes) -> Protocol | None:
 
 
 def _http1(first: bytes) -> Protocol | None:
-    """RFC 9112 section 3: method, one space, and what a target can begin with; empty lines before it (section 2.2)."""
-    start = 0
-    while first.startswith(b"\r\n", start):
-        start += 2
-    rest = first[start:]
+    """RFC 9112 section 3: method, one space, and what a target can begin with; empty lines before it (section 2.2).
+
+    More blanks, and line breaks that are none, are for the codec to refuse.
+    """
+    rest = first.lstrip(b"\r\n" + _BLANKS)
     undecided = None if len(first) < MOST else Protocol.OPAQUE
-    if rest in (b"", b"\r"):
+    if not rest:
         return undecided
     method = _METHOD.match(rest)
     if method is None or method.end() > _LONGEST_METHOD:
         return Protocol.OPAQUE
-    target = rest[method.end() + 1 :].lower()
-    if rest[method.end() : method.end() + 1] not in (b" ", b""):
+    after = rest[method.end() :]
+    target = after.lstrip(_BLANKS).lower()
+    if after and len(target) == len(after):
         return Protocol.OPAQUE
     if not target:
         return undecided
-    if target.startswith(_TARGETS) or (method[0] == b"CONNECT" and _HOST.match(target)):
+    if target.startswith(_TARGETS):
+        return Protocol.HTTP1
+    if (method[0] == b"CONNECT" and _AUTHORITY.match(target)) or (method[0] == b"OPTIONS" and target[0] == ASTERISK):
         return Protocol.HTTP1
     return undecided if any(begin.startswith(target) for begin in _TARGETS) else Protocol.OPAQUE
