@@ -124,7 +124,15 @@ def test_an_endless_chunk_extension_is_refused_at_the_limit():
 def test_an_endless_chunk_size_is_refused_at_once():
     for size in (1, 1000):
         with pytest.raises(ProtocolError, match="bad-chunk"):
-            feed(b"0" * 17, size)
+            feed(b"0" * 16, size)
+
+
+@pytest.mark.parametrize("start", [b"h", b"\r", b" ", b"5x", b"5\rx", b"-", b"5+", b"\n"])
+def test_what_can_not_become_a_chunk_size_is_refused_at_once(start):
+    # not at the end of a line that may never come
+    for size in (1, 1000):
+        with pytest.raises(ProtocolError, match="bad-chunk"):
+            feed(start, size)
 
 
 @pytest.mark.parametrize(("over", "reason"), [(-1, ""), (0, ""), (1, "trailers-too-large"), (50, "trailers-too-large")])

@@ -190,6 +190,8 @@ def reference_request(head: bytes) -> tuple[dict[str, Any], set[str]]:
     if not hosts and version == "HTTP/1.1":
         reasons.add("bad-host")
     path, authority = target_of(method, target, hosts[0] if hosts else None, reasons)
+    if method == "CONNECT" and framing not in (NO_BODY, Framing(LENGTH, 0)):
+        reasons |= {"bad-content-length", "bad-transfer-encoding"}
     said = {"method": method, "target": target, "path": path, "authority": authority}
     said |= {"framing": framing, "upgrade": upgrade}
     if version == "HTTP/1.1":

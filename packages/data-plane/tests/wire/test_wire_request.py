@@ -35,6 +35,7 @@ UNDERSTOOD = [
     # section 3.2.3: authority-form
     ("CONNECT a:443 HTTP/1.1|Host: a:443||", {"method": "CONNECT", "path": "", "authority": "a:443"}),
     ("CONNECT a:443 HTTP/1.1|Host: a||", {"authority": "a:443"}),
+    ("CONNECT a:443 HTTP/1.1|Host: a|Content-Length: 0||", {"kind": LENGTH, "length": 0}),
     # section 3.2.4: asterisk-form
     ("OPTIONS * HTTP/1.1|Host: a||", {"path": "*", "authority": "a"}),
     ("OPTIONS http://a HTTP/1.1|Host: a||", {"path": "*"}),
@@ -214,6 +215,10 @@ REFUSED = [
         "", "x", "-1", "+1", "0x10", "1e3", "1.0", "1 2", "1,1", "1, 2", "1;", "5\xa0", "\xb2", "1_0",
         "1" * 19, "9" * 20, "0" * 20)],
     (GET + "Content-Length: 5|Content-Length: 5||", "bad-content-length"),
+    # RFC 9110 section 9.3.6: CONNECT has no content
+    ("CONNECT a:443 HTTP/1.1|Host: a|Content-Length: 5||hello", "bad-content-length"),
+    ("CONNECT a:443 HTTP/1.0|Host: a|Content-Length: 5||hello", "bad-content-length"),
+    ("CONNECT a:443 HTTP/1.1|Host: a|Transfer-Encoding: chunked||0||", "bad-transfer-encoding"),
     (GET + "Content-Length: 5|content-length: 6||", "bad-content-length"),
     # RFC 9110 section 7.6.1: what Connection may not take away
     *[(GET + f"Connection: {value}||", "bad-connection") for value in (

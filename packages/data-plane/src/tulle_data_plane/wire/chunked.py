@@ -24,7 +24,7 @@ _QUOTED = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])
 _EXTENSION = rb"[ \t]*+;[ \t]*+" + TOKEN + rb"(?:[ \t]*+=[ \t]*+(?:" + TOKEN + rb"|" + _QUOTED + rb"))?"
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15}+)((?:" + _EXTENSION + rb")*+)\r\n")
 _SIZE_AND_MORE = re.compile(rb"([0-9A-Fa-f]{1,15}+)[ \t;]")
-_LONGEST_SIZE = 15  # digits
+_SIZE_SO_FAR = re.compile(rb"[0-9A-Fa-f]{1,15}+(?:\r|[ \t;][^\n]*+)?")
 
 # RFC 9110 section 6.5.1: fields that frame, route, authenticate or say how to read the body were needed before it; a
 # recipient that merges trailers into the header would take these for real.
@@ -125,7 +125,7 @@ class ChunkedDecoder:
         size = _SIZE_AND_MORE.match(data, at)
         if size is not None:
             self._count_extensions(end - size.end(1) - 1, keep=False)  # less one: a CR, or still to be seen
-        if line_feed >= 0 or (size is None and end - at > _LONGEST_SIZE + 1):
+        if line_feed >= 0 or not _SIZE_SO_FAR.fullmatch(data, at):
             raise ProtocolError("bad-chunk", f"not a chunk size: {quote(data[at : end + 1])}")
 
     def _trailers_end(self, data: bytes, at: int) -> int:
