@@ -85,6 +85,10 @@ BROKEN = [
     (b"0\r\n\n", "bad-trailer"),
     (b"0\r\nA\r\n\r\n", "bad-trailer"),
     (b"0\r\nA: \x00\r\n\r\n", "bad-trailer"),
+    (b"0\r\nA: \x7f\r\n\r\n", "bad-trailer"),
+    (b"0\r\nA: x\ry\r\n\r\n", "bad-trailer"),  # RFC 9112 section 2.2: bare CR
+    (b"0\r\n: x\r\n\r\n", "bad-trailer"),
+    (b"0\r\n\tA: x\r\n\r\n", "bad-trailer"),
     (b"0\r\nX: y\r\ncontent-LENGTH: 5\r\n\r\n", "forbidden-trailer"),
     *[(b"0\r\n" + name.title() + b": x\r\n\r\n", "forbidden-trailer") for name in sorted(FORBIDDEN_TRAILERS)],
     # section 8: the end is missing

@@ -59,8 +59,12 @@ STRICTER_REQUESTS = {
     ),
     "bad-transfer-encoding": Row(
         GET + b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-        "that chunked comes last is enough for llhttp, also in another field and in HTTP/1.0; and CONNECT as above",
-        matches(rb"(\ntransfer-encoding:.*){2}|\ntransfer-encoding:[^\r]*[, \t]chunked| HTTP/1\.0\r|\A(\r\n)?connect "),
+        "that chunked comes last is enough for llhttp, also in another field and in HTTP/1.0; CONNECT as above; and "
+        "before an upgrade it does not look at codings",
+        matches(
+            rb"(\ntransfer-encoding:.*){2}|\ntransfer-encoding:[^\r]*[, \t]chunked"
+            rb"| HTTP/1\.0\r|\nupgrade:|\A(\r\n)?connect "
+        ),
     ),
     "bad-connection": Row(GET + b"Connection: host\r\n\r\n", "llhttp is not an intermediary and removes nothing"),
     "bad-upgrade": Row(GET + b"Upgrade: a b\r\nConnection: upgrade\r\n\r\n", "llhttp leaves Upgrade to its user"),

@@ -204,7 +204,12 @@ def _response(
             return Response(head.status, Headers(head.block), rest)
         channel.close()  # told to, or bytes that nobody asked for: they must poison nothing
         return Response(head.status, Headers(head.block), rest[:length])
-    body = AnswerBody(channel, head, rest, limits, release, upload)
+    decoder = http1.body_decoder(head.framing, limits)
+    try:
+        pieces = decoder.feed(rest)  # now: nothing has been answered yet, so bad framing in it is still a 502
+    except http1.ProtocolError as error:
+        raise BadAnswer(f"{channel.peer}: {error}") from None
+    body = AnswerBody(channel, head, decoder, pieces, release, upload)
     return Response(head.status, Headers(head.block), body)
 
 
@@ -215,14 +220,15 @@ class AnswerBody:
         self,
         channel: Channel,
         head: http1.ResponseHead,
-        rest: bytes,
-        limits: http1.Limits,
+        decoder: http1.BodyDecoder,
+        pieces: list[bytes],
         release: Release,
         upload: Upload | None,
     ) -> None:
+        """`decoder`, and the `pieces` that it has made of what came with the head."""
         self._channel = channel
-        self._decoder = http1.body_decoder(head.framing, limits)
-        self._first = rest
+        self._decoder = decoder
+        self._pieces = pieces
         self._keep = head.keep_alive
         self._release = release
         self._upload = upload
@@ -231,15 +237,14 @@ class AnswerBody:
     @property
     def at_hand(self) -> bool:
         """Its beginning came with the head: head and first piece can leave together."""
-        return bool(self._first)
+        return bool(self._pieces) or self._decoder.done
 
     async def read(self) -> bytes:
         """The next piece; b"" at the end. Raises UpstreamBroke (a truncated body) or BadAnswer."""
         decoder = self._decoder
         try:
-            data, self._first = self._first, b""
+            pieces, self._pieces = self._pieces, []
             while not self._closed:
-                pieces = decoder.feed(data) if data else []
                 if decoder.done:
                     await self._end()
                 if pieces:
@@ -250,6 +255,7 @@ class AnswerBody:
                 if not data:
                     decoder.finish()
                     await self._end()
+                pieces = decoder.feed(data)
         except http1.ProtocolError as error:
             await self.aclose()
             kind = UpstreamBroke if error.reason == "truncated-body" else BadAnswer

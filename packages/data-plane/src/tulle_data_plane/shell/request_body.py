@@ -26,11 +26,14 @@ class RequestBody:
         limits: http1.Limits,
         idle_seconds: float,
     ) -> None:
-        """`rest`: what came with the head. `idle_seconds`: the longest silence while nothing has been answered."""
+        """`rest`: what came with the head. `idle_seconds`: the longest silence while nothing has been answered.
+
+        Raises ProtocolError for bad framing in `rest`: then not a byte of the request has gone upstream.
+        """
         self._driver = driver
         self._channel = channel
         self._decoder = http1.body_decoder(head.framing, limits)
-        self._first = rest
+        self._pieces = self._decoder.feed(rest) if rest else []
         self._continue = head.expect_continue
         self._exchange = exchange
         self._idle_seconds = idle_seconds
@@ -38,7 +41,7 @@ class RequestBody:
 
     @property
     def done(self) -> bool:
-        """Read to its end: the connection can carry another request."""
+        """It has arrived to its end: the connection can carry another request."""
         return self._decoder.done
 
     @property
@@ -54,10 +57,9 @@ class RequestBody:
     async def read(self) -> bytes:
         """The next piece; b"" at the end. Raises RequestBroke, BodyTimedOut, or Failure for bad framing."""
         decoder = self._decoder
-        data, self._first = self._first, b""
+        pieces, self._pieces = self._pieces, []
         try:
             while True:
-                pieces = decoder.feed(data) if data else []
                 if pieces:
                     piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                     self._exchange.request_bytes += len(piece)
@@ -70,6 +72,7 @@ class RequestBody:
                 data = await self._recv()
                 if not data:
                     raise RequestBroke(f"{self._channel.peer} closed in the middle of its request's body")
+                pieces = decoder.feed(data)
         except http1.ProtocolError as error:
             raise Failure(f"{self._channel.peer}: {error}", reason=error.reason) from None
         except OSError as error:
