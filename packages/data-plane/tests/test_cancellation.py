@@ -2,6 +2,8 @@
 the driver's first step, at its second, at its third... Each time nothing may be left, and the next client be served.
 """
 
+import random
+
 import h11
 import pytest
 import trio
@@ -15,6 +17,9 @@ pytestmark = pytest.mark.trio
 REDIS = Address("10.96.0.2", 6379)
 MOST = 400
 """Steps of one exchange; a sweep that has not ended by then goes nowhere."""
+
+
+BODIES = {"/long": (b"x" * 100_000, b"y"), "/bulk": random.Random(5).randbytes(6 << 20)}
 
 
 class Nothing(Config):
@@ -43,6 +48,7 @@ class Sweep:
 
     def __init__(self, m, monkeypatch):
         self.left, self.hit, self.scope = None, False, trio.CancelScope()
+        self.pipes_at_hit = 0  # the most that were in use when the axe fell
         capture = type(m.proxy.captures["outbound"])
         step, handle = m.driver._step, capture.handle
 
@@ -51,6 +57,7 @@ class Sweep:
                 self.left -= 1
                 if self.left < 0:
                     self.left, self.hit = None, True
+                    self.pipes_at_hit = max(self.pipes_at_hit, m.host.pipes.used)
                     self.scope.cancel()
             step(strand)
 
@@ -104,6 +111,16 @@ async def relayed(m, client):
         pass
 
 
+async def bulk(m, client):
+    await client.stream.send_all(b"GET /bulk HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    data = b""
+    try:
+        while piece := await client.receive():
+            data += piece
+    finally:
+        assert BODIES["/bulk"].startswith(data.partition(b"\r\n\r\n")[2]), "nothing of one that was cut before"
+
+
 KINDS = {
     "plain": (plain, Address("10.96.0.1", 80)),
     "post": (post, Address("10.96.0.1", 80)),
@@ -112,6 +129,7 @@ KINDS = {
     "crossing": (crossing, Address("10.96.0.3", 80)),
     "refused": (refused, Address("10.96.0.1", 80)),
     "relayed": (relayed, REDIS),
+    "bulk": (bulk, REDIS),
     "passed through": (relayed, Address("127.0.0.1", 0)),
 }
 
@@ -129,7 +147,7 @@ async def test_cancelled_at_every_step_nothing_is_left(mesh, harness, kind, monk
 
     monkeypatch.setattr(harness.Mesh, "__init__", with_sweep)
     async with mesh(harness.plugins(policies={"trio": UnderTrio()})) as m, http_upstream(
-        lambda request: Answer(body=(b"x" * 100_000, b"y") if request.target == "/long" else b"ok")
+        lambda request: Answer(body=BODIES.get(request.target, b"ok"))
     ) as app:
         if address.port == 0:
             address = Address("127.0.0.1", app.port)
@@ -155,10 +173,11 @@ async def test_cancelled_at_every_step_nothing_is_left(mesh, harness, kind, monk
             assert pool.idle <= 1
             await m.until(lambda: harness.tasks() == rest + pool.idle)  # the upstream's: one a kept connection
             await m.until(lambda: m.watched == pool.idle)
-            assert m.counter("requests_in_flight") == capture.relaying == 0
+            assert m.counter("requests_in_flight") == capture.relaying == m.host.pipes.used == 0
             if not sweep.hit:
                 break  # it was over before its turn came
             pool.close()
             steps += 1
             assert steps < MOST
-        assert steps > 0, f"only {steps} steps: was it cancelled at all?"
+        assert steps, "it was never cancelled"
+        assert sweep.pipes_at_hit == (kind == "bulk"), "bulk, and only bulk, is cut while it is in a pipe"

@@ -116,6 +116,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "app-refused-connection": (503, "the application's log: it does not listen on this port (any more)"),
     "upstream-reset": (502, "the upstream's log: it broke off before its answer was complete"),
     "bad-answer": (502, "the upstream's answer, as the log line describes it"),
+    "half-closed-timeout": (504, "which side of the connection has ended, and why the other does not"),
     "timeout": (504, "the timeout policy that applies, and what the upstream does for so long"),
     # ours
     "out-of-descriptors": (503, "the proxy's limit of open files, and who leaks connections"),

@@ -19,6 +19,7 @@ from tulle_data_plane.log import say
 from tulle_data_plane.settings import Settings
 from tulle_data_plane.shell.descriptors import ceiling
 from tulle_data_plane.shell.pool import Pool
+from tulle_data_plane.shell.splice import Pipes
 from tulle_data_plane.wire import http1
 
 MAX_OBSERVER_FAILURES = 100
@@ -61,6 +62,7 @@ class Host:
         idle = settings.pool_idle_seconds
         self.outbound_pool = Pool(driver, settings.connect_seconds_outbound, idle, ceiling=self.ceiling)
         self.inbound_pool = Pool(driver, settings.connect_seconds_inbound, idle, ceiling=self.ceiling)
+        self.pipes = Pipes(self.ceiling)
         self.counters: dict[str, float] = {}
         self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []

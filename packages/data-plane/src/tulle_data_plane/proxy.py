@@ -170,6 +170,7 @@ class Proxy:
                     sock.close()
             self.host.outbound_pool.close()
             self.host.inbound_pool.close()
+            self.host.pipes.close()
             self.driver.close()
 
     async def _drive(self, task_status: trio.TaskStatus[None]) -> None:

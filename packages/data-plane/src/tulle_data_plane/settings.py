@@ -66,6 +66,7 @@ class Settings:
     connect_seconds_inbound: float = 0.3
     head_seconds: float = 10.0
     idle_seconds: float = 600.0  # a client's kept connection
+    half_closed_seconds: float = 3600.0  # a relay of which one side has ended, and nothing moves
     pool_idle_seconds: float = 50.0  # a kept connection to an upstream: shorter than what servers usually allow
     discovery_seconds: float = 2.0  # a new destination waits so long for the control plane, then passes through
     destination_idle_seconds: float = 300.0  # an unused destination is unsubscribed
@@ -130,6 +131,7 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("TULLE_CONNECT_SECONDS_INBOUND", "connect_seconds_inbound", _seconds),
     ("TULLE_HEAD_SECONDS", "head_seconds", _seconds),
     ("TULLE_IDLE_SECONDS", "idle_seconds", _seconds),
+    ("TULLE_HALF_CLOSED_SECONDS", "half_closed_seconds", _seconds),
     ("TULLE_POOL_IDLE_SECONDS", "pool_idle_seconds", _seconds),
     ("TULLE_DISCOVERY_SECONDS", "discovery_seconds", _seconds),
     ("TULLE_DESTINATION_IDLE_SECONDS", "destination_idle_seconds", _seconds),

@@ -193,7 +193,10 @@ class Capture:
         host.opened(exchange)
         self.relaying += 1
         try:
-            await relay(host.driver, relayed.channel, relayed.first, relayed.tunnel, exchange)
+            await relay(
+                host.driver, relayed.channel, relayed.first, relayed.tunnel, exchange, host.pipes,
+                host.settings.half_closed_seconds,
+            )
         finally:
             self.relaying -= 1
             exchange.ended = host.driver.now()

@@ -24,6 +24,17 @@ from tulle_data_plane.shell.descriptors import refuse_at
 RECEIVE_SIZE = 65536
 """Bytes asked of one recv: more than a head ever is, and a good piece of a body."""
 
+KEEP_ALIVE = (
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),  # seconds of silence before the kernel asks the peer,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),  # seconds between one question and the next,
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6),  # and unanswered ones after which the peer is gone: ETIMEDOUT
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+)
+"""A peer that vanished without a word (its node died) is found within 2 minutes of silence (RFC 1122 section 4.2.3.6).
+Else it would never be: a relay's ends may be silent for ever. While bytes of ours are under way, the kernel's
+retransmissions find it, within a quarter of an hour (RFC 1122 section 4.2.3.5); TCP_USER_TIMEOUT would do so sooner,
+but also end connections to peers that are there and have stopped reading for a while."""
+
 
 class Channel(Protocol):
     """What waits does so as a strand. Errors of the network are OSError; b"" from `recv` is the peer's orderly end."""
@@ -190,6 +201,7 @@ async def connect(driver: Driver, address: Address, ceiling: int = sys.maxsize) 
     try:
         refuse_at(sock.fileno(), ceiling)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        keep_alive(sock)
         started = sock.connect_ex((address.ip, address.port))
         channel = TcpChannel(driver, sock, address)
         if started == errno.EINPROGRESS:
@@ -204,6 +216,12 @@ async def connect(driver: Driver, address: Address, ceiling: int = sys.maxsize) 
             channel.close()
         sock.close()
         raise
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Have the kernel see whether the peer is still there. What a listening socket accepts inherits this."""
+    for level, option, value in KEEP_ALIVE:
+        sock.setsockopt(level, option, value)
 
 
 def accepted(driver: Driver, sock: socket.socket) -> TcpChannel:

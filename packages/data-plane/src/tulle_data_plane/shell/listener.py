@@ -15,6 +15,7 @@ import trio
 
 from tulle_data_plane.driver import Driver, Watch
 from tulle_data_plane.log import say
+from tulle_data_plane.shell.channel import keep_alive
 from tulle_data_plane.shell.descriptors import RESOURCE_ERRORS, probe
 
 BACKLOG = 4096
@@ -49,6 +50,7 @@ def listen(port: int, *, loopback: bool = False) -> list[socket.socket]:
                     f"port {port} cannot be bound ({error.strerror}); is another proxy running in this pod? "
                     "Another port: TULLE_OUTBOUND_PORT, TULLE_INBOUND_PORT, TULLE_ADMIN_PORT",
                 ) from None
+            keep_alive(sock)
             sock.listen(BACKLOG)
             if port == 0:
                 port = sock.getsockname()[1]  # the same for both families

@@ -1,21 +1,28 @@
 """Relaying: bytes both ways between two channels, nothing parsed. For opaque TCP, and after an Upgrade.
 
 Owns both channels until both sides have ended. Half-close is kept: when one side ends its sending, the other is
-told, and may go on sending. A reset on one side becomes a reset on the other, never a clean end.
+told, and may go on sending, though not be silent for ever. A reset on one side becomes a reset on the other, never a
+clean end.
+
+Bytes are copied through this process, until a transfer proves to be bulk: then the kernel moves them (splice.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 import trio
 from tulle_plugin_api import Exchange, Headers, Response
 
 from tulle_data_plane.driver import Driver
-from tulle_data_plane.shell.channel import Channel
+from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel, TcpChannel
+from tulle_data_plane.shell.splice import FEW, Pipes, splice
 
 PIECE = 1 << 18
-"""Bytes asked of one recv: bulk transfers cost few steps, and memory a connection stays bounded."""
+"""Bytes asked of one recv where many come: few steps, and memory a connection stays bounded."""
+
+BULK = 1 << 18
+"""Bytes in reads that bring many each: then it is a bulk transfer, and worth a pipe."""
 
 
 class Tunnel(Response):
@@ -41,43 +48,86 @@ class Tunnel(Response):
         self.exchange: Exchange | None = None  # the request that turned into it
 
 
-async def relay(driver: Driver, client: Channel, first: bytes, tunnel: Tunnel, exchange: Exchange) -> None:
+async def relay(
+    driver: Driver,
+    client: Channel,
+    first: bytes,
+    tunnel: Tunnel,
+    exchange: Exchange,
+    pipes: Pipes,
+    half_closed_seconds: float,
+) -> None:
     """Relay until both sides have ended, counting into `exchange`; `first` is what the client has already said.
 
+    `half_closed_seconds`: when one side has ended and nothing moves for so long, both are reset.
     Runs under trio (two strands in a nursery). Closes both channels, on cancel with a reset.
     """
     upstream = tunnel.channel
     clean = False
+
+    def up(size: int) -> None:
+        exchange.request_bytes += size
+
+    def down(size: int) -> None:
+        exchange.response_bytes += size
+
     try:
         async with trio.open_nursery() as nursery:
+            going = 2
 
-            async def up() -> None:
-                async for size in _pump(client, upstream, first):
-                    exchange.request_bytes += size
+            async def one_way(source: Channel, sink: Channel, data: bytes, moved: Callable[[int], None]) -> None:
+                nonlocal going
+                await driver.run(pump, source, sink, data, moved, pipes)
+                going -= 1
+                if going:
+                    await _silent(exchange, half_closed_seconds)
+                    raise HalfClosedTooLong(
+                        f"one side has ended, and nothing came from the other for {half_closed_seconds:g} s"
+                    )
+                nursery.cancel_scope.cancel()  # the watch over the other way
 
-            async def down() -> None:
-                async for size in _pump(upstream, client, tunnel.first):
-                    exchange.response_bytes += size
-
-            nursery.start_soon(driver.run, up)
-            nursery.start_soon(driver.run, down)
+            nursery.start_soon(one_way, client, upstream, first, up)
+            nursery.start_soon(one_way, upstream, client, tunnel.first, down)
         clean = True
     except* OSError as errors:
         exchange.aborted = True
-        exchange.reason = exchange.reason or "tcp-reset"
+        exchange.reason = exchange.reason or getattr(errors.exceptions[0], "reason", "tcp-reset")
         exchange.attributes["tcp.error"] = str(errors.exceptions[0])
     finally:
         for channel in (client, upstream):
             channel.close() if clean else channel.abort()
 
 
-async def _pump(source: Channel, sink: Channel, data: bytes) -> AsyncIterator[int]:
-    """Move bytes one way until `source` ends, then end `sink`; yields how many went. `data` goes first."""
+async def pump(source: Channel, sink: Channel, data: bytes, moved: Callable[[int], None], pipes: Pipes) -> None:
+    """Move bytes one way until `source` ends, then end `sink`; `data` goes first. As a strand.
+
+    `moved` is told how many bytes the sink has taken. Raises what the channels do, and ends neither then.
+    """
+    run = 0  # bytes in reads that brought many each
     while True:
         if data:
             await sink.send_all(data)
-            yield len(data)
-        data = await source.recv(PIECE)
+            moved(len(data))
+            run = run + len(data) if len(data) >= FEW else 0
+            if run >= BULK and isinstance(source, TcpChannel) and isinstance(sink, TcpChannel):
+                await splice(source, sink, pipes, moved)
+                run = 0
+        data = await source.recv(PIECE if len(data) >= FEW else RECEIVE_SIZE)
         if not data:
             sink.send_eof()
             return
+
+
+async def _silent(exchange: Exchange, seconds: float) -> None:
+    """Return once nothing has been counted for so long; or for up to twice that, and no message costs a timer."""
+    while True:
+        before = exchange.request_bytes + exchange.response_bytes
+        await trio.sleep(seconds)
+        if exchange.request_bytes + exchange.response_bytes == before:
+            return
+
+
+class HalfClosedTooLong(OSError):
+    """What a half-closed relay is reset for."""
+
+    reason = "half-closed-timeout"
