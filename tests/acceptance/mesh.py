@@ -103,26 +103,34 @@ class Mesh:
         self.lab.run("delete", "-f", str(MANIFESTS / f"{name}.yaml"))
         self._applied.discard(name)
 
-    def apply_text(self, manifest: str) -> None:
-        """A manifest that is made up here."""
-        self.lab.run("apply", "-f", "-", stdin=manifest)
+    def apply_text(self, manifest: str, *, wait: bool = False) -> None:
+        """A manifest that is made up here; `wait`: until what it asks for is ready."""
+        self.lab.run("apply", "-f", "-", *(["--wait", "--timeout", "60s"] if wait else []), stdin=manifest)
 
     # --- traffic ------------------------------------------------------------------------------------------------
 
-    def script(self, name: str, *words: str, namespace: str = NAMESPACE, seconds: float = 150.0) -> Any:
+    def script(
+        self, name: str, *words: str, namespace: str = NAMESPACE, seconds: float = 150.0, client: str = CLIENT
+    ) -> Any:
         """Run a script of load/ in a client's pod; the JSON it prints."""
-        said = self.lab.exec(CLIENT, "python", f"{SCRIPTS}/{name}.py", *words, namespace=namespace, seconds=seconds)
+        said = self.lab.exec(client, "python", f"{SCRIPTS}/{name}.py", *words, namespace=namespace, seconds=seconds)
         return json.loads(said)
+
+    def background(self, name: str, *words: str, namespace: str = NAMESPACE, client: str = CLIENT) -> Running:
+        """Start a script of load/ in a client's pod. Call `enough` on it."""
+        argv = ["python", f"{SCRIPTS}/{name}.py", *words]
+        return self._kept(Running(self.lab.start(*self.lab.exec_words(client, *argv, namespace=namespace))))
 
     def node_script(self, name: str, *words: str, seconds: float = 60.0) -> Any:
         """Run a script of load/ on the node, outside of the mesh; the JSON it prints."""
         return json.loads(self.lab.exec("node", sys.executable, str(LOAD / f"{name}.py"), *words, seconds=seconds))
 
-    def load(self, url: str = APP_B, *, namespace: str = NAMESPACE, **options: float) -> Running:
+    def load(
+        self, url: str = APP_B, *, namespace: str = NAMESPACE, client: str = CLIENT, **options: float
+    ) -> Running:
         """Start steady.py in the client's pod; `options` are its own. Call `enough` on it."""
         words = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", f"{value:g}")]
-        argv = ["python", f"{SCRIPTS}/steady.py", url, *words]
-        return self._kept(Running(self.lab.start(*self.lab.exec_words(CLIENT, *argv, namespace=namespace))))
+        return self.background("steady", url, *words, namespace=namespace, client=client)
 
     def watch_memory(self) -> Running:
         """Start watching the proxies' memory."""

@@ -25,6 +25,12 @@ def no_failures(report: Report) -> list[Bar]:
     ]
 
 
+def at_the_baseline(before: dict[str, int], after: dict[str, int]) -> Bar:
+    """The bar that a proxy holds no more than before (load/own_proxy.py): tasks, descriptors, connections, requests."""
+    left = [f"{name} {after[name]}, not {value}" for name, value in before.items() if after[name] > value]
+    return not left, f"not back at the baseline: {', '.join(left)}"
+
+
 def shares(served: dict[str, int]) -> list[float]:
     """Percent of each, largest first."""
     total = sum(served.values()) or 1

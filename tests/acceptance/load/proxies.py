@@ -2,9 +2,9 @@
 
     proxies.py [--watch]
 
-Prints JSON: pod -> {resident_bytes, peak_bytes, started (Unix time), pid}. With --watch it looks again every 10 ms
-until standard input ends, and `peak_bytes` is the most that it saw, `first_bytes` the first; else the former is what
-the kernel saw (VmHWM).
+Prints JSON: pod -> {resident_bytes, peak_bytes, started (Unix time), pid, cpu_seconds and when (Unix time)}. With
+--watch it looks again every 10 ms until standard input ends, and `peak_bytes` is the most that it saw, `first_bytes`
+the first; else the former is what the kernel saw (VmHWM).
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def proxies() -> dict[int, Row]:
                 variables = dict(part.partition(b"=")[::2] for part in file.read().split(b"\0"))
             if b"TULLE_POD_NAME" not in variables:
                 continue  # no sidecar
-            found[int(name)] = {"pod": variables[b"TULLE_POD_NAME"].decode(), "started": started(name), **memory(name)}
+            row = {"pod": variables[b"TULLE_POD_NAME"].decode(), "started": started(name)}
+            found[int(name)] = {**row, **memory(name), **cpu(name)}
         except (OSError, KeyError):
             continue  # it has ended meanwhile
     return found
@@ -56,6 +57,13 @@ def started(pid: str) -> float:
     with open(f"/proc/{pid}/stat") as file:
         ticks = int(file.read().rpartition(")")[2].split()[19])
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def cpu(pid: str) -> Row:
+    """Seconds of user and system time so far, and when that was (proc_pid_stat(5): utime and stime, in clock ticks)."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return {"cpu_seconds": (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), "when": time.time()}
 
 
 def watch(enough: threading.Event) -> dict[int, Row]:
