@@ -1,10 +1,11 @@
 """Very many clients that begin a request's head and never finish it: a byte a second each, as slowhttptest -H does it.
 
-    slow_heads.py HOST [--connections 9000] [--most-seconds 60]
+    slow_heads.py HOST [--connections 9000] [--rate 2000] [--most-seconds 60]
 
-Opens them as fast as the other side accepts, and keeps on until each is ended from there. Prints JSON: how each ended
-and after how long (counted from its first byte), and what the pod's own proxy said of itself before, at most, and
-after: it is asked four times a second, and how long it takes to answer is counted, too. Standard library only.
+Opens so many a second, at most as fast as the other side accepts, and keeps on until each is ended from there. Prints
+JSON: how each ended and after how long (counted from its first byte), and what the pod's own proxy said of itself
+before, at most, and after: it is asked four times a second, and how long it takes to answer is counted, too. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -66,8 +67,9 @@ class Watched:
 class Crowd:
     """All of them."""
 
-    def __init__(self, address: tuple[str, int], size: int) -> None:
-        self.address, self.size = address, size
+    def __init__(self, address: tuple[str, int], size: int, rate: float = 1e6) -> None:
+        self.address, self.size, self.rate = address, size, rate
+        self.began = time.monotonic()
         self.poll = select.epoll()
         self.open: dict[int, Slow] = {}
         self.connecting = self.begun = 0
@@ -77,7 +79,8 @@ class Crowd:
 
     def connect(self) -> None:
         """As many as may be opened now."""
-        while self.begun < self.size and self.connecting < CONNECTING:
+        due = min(self.size, 1 + (time.monotonic() - self.began) * self.rate)
+        while self.begun < due and self.connecting < CONNECTING:
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
             sock.connect_ex(self.address)
             self.open[sock.fileno()] = Slow(sock)
@@ -140,12 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("host")
     parser.add_argument("--connections", type=int, default=9000)
+    parser.add_argument("--rate", type=float, default=2000.0)
     parser.add_argument("--most-seconds", type=float, default=60.0)
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    crowd = Crowd((socket.gethostbyname(options.host), 80), options.connections)
+    address = (socket.gethostbyname(options.host), 80)
     resident = own_proxy.look()["resident_bytes"]
+    crowd = Crowd(address, options.connections, options.rate)
     watched = Watched()
     watcher = threading.Thread(target=watched.watch)
     watcher.start()
