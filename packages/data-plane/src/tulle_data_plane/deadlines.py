@@ -20,6 +20,9 @@ TICK = 0.05
 
 NEVER = 1 << 62  # ticks
 
+MOST_AT_ONCE = 64
+"""Strands looked at in one go. Thousands may expire in one tick, and what each then does takes a while."""
+
 
 class Expired(Exception):
     """The strand's deadline passed. Turned into the right error by the Deadline block that owns that moment."""
@@ -56,8 +59,13 @@ class Deadline:
         if self._at >= outer:
             return  # an outer block's moment comes first: it is that block's to report
         if kind is Expired:
-            error_or_text = self._error
-            raise (TimedOut(error_or_text) if isinstance(error_or_text, str) else error_or_text) from None
+            failure = TimedOut(self._error) if isinstance(self._error, str) else self._error
+            try:
+                raise failure from None
+            finally:
+                # The error's traceback holds this frame, and this frame the error: a cycle that would keep every
+                # frame of the strand until the next full collection, which a proxy at rest never makes.
+                del self, error, trace, failure
         if strand.pending.__class__ is Expired:
             strand.pending = None  # it expired, but the block had already been left
 
@@ -99,7 +107,9 @@ class Wheel:
             now = trio.current_time()
             while self._order and self._order[0] * TICK <= now:
                 tick = heapq.heappop(self._order)
-                for strand in self._buckets.pop(tick):
+                for number, strand in enumerate(self._buckets.pop(tick), 1):
+                    if number % MOST_AT_ONCE == 0:  # a wave: the others have their turn in between
+                        await trio.lowlevel.checkpoint()
                     if strand.tick != tick:
                         continue  # void
                     strand.tick, strand.covered = NEVER, inf

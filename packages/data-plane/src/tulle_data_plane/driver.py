@@ -337,6 +337,8 @@ class Driver:
         finally:
             strand.deadline = inf
             await self._reattach(strand)
+            # the wheel may hold the strand until its bucket comes up: not the task, its coroutine and their frames
+            del strand.task, strand.coroutine
 
     async def in_trio(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """From a strand: run `function` under trio, where it may sleep, open nurseries and so on; then go on here."""
