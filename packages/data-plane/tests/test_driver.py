@@ -435,7 +435,7 @@ async def test_a_child_runs_beside_and_keeps_its_error(driver):
         raise ValueError("the child's")
 
     async def strand():
-        child = driver.spawn(fails)
+        child = driver.beside(fails)
         await child.done.wait()
         return child.error
 
@@ -448,13 +448,39 @@ async def test_a_child_is_cancelled(driver):
     near, _far = pair(driver)
 
     async def strand():
-        child = driver.spawn(near.recv)
+        child = driver.beside(near.recv)
         child.cancel()
         await child.done.wait()
         return child.error
 
     assert await driver.run(strand) is None
     near.close()
+
+
+@on_driver
+async def test_a_child_may_not_go_to_trio(driver):
+    async def strand():
+        child = driver.beside(driver.in_trio, trio.sleep, 0)
+        await child.done.wait()
+        return child.error
+
+    with pytest.raises(RuntimeError, match="no task in trio"):
+        raise await driver.run(strand)
+
+
+@on_driver
+async def test_what_is_spawned_runs_under_the_driver_and_may_go_to_trio(driver):
+    done = Signal(driver)
+
+    async def crosses():
+        await driver.in_trio(trio.sleep, 0)
+        done.set()
+
+    async def strand():
+        driver.spawn(crosses)
+        await done.wait()
+
+    await driver.run(strand)
 
 
 # --- time -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Containment: what a plugin may raise without taking the proxy with it.
 
-Owns the one distinction: cancellation and an interrupt from the keyboard are the runtime's and go on; everything else,
+Owns the one distinction: cancellation, a deadline that passed and an interrupt from the keyboard are the runtime's and
+go on; everything else,
 SystemExit or a panic in Rust included, ends one request or connection, and no more.
 """
 
@@ -8,7 +9,10 @@ from __future__ import annotations
 
 import trio
 
-RUNTIMES_OWN = (trio.Cancelled, KeyboardInterrupt, GeneratorExit)
+from tulle_data_plane.deadlines import Expired
+from tulle_data_plane.driver import Stopped
+
+RUNTIMES_OWN = (trio.Cancelled, Expired, Stopped, KeyboardInterrupt, GeneratorExit)
 
 
 def must_go_on(error: BaseException) -> bool:

@@ -24,7 +24,7 @@ MOST_AT_ONCE = 64
 """Strands looked at in one go. Thousands may expire in one tick, and what each then does takes a while."""
 
 
-class Expired(Exception):
+class Expired(BaseException):
     """The strand's deadline passed. Turned into the right error by the Deadline block that owns that moment."""
 
 

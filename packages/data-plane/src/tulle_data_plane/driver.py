@@ -32,7 +32,7 @@ import select
 import time
 import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from math import inf
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -71,12 +71,14 @@ class Strand:
     """A detached coroutine, and what must reach it at its next step."""
 
     __slots__ = (
-        "coroutine", "covered", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel", "task", "tick",
+        "child", "coroutine", "covered", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel",
+        "task", "tick",
     )  # fmt: skip
 
-    def __init__(self, task: trio.lowlevel.Task) -> None:
+    def __init__(self, task: trio.lowlevel.Task | None, coroutine: Coroutine[Any, Any, object]) -> None:
         self.task = task
-        self.coroutine = task.coro
+        self.coroutine = coroutine
+        self.child: Child | None = None  # set where there is no task
         self.detached = False  # ours to step; else trio's, from the moment that it begins to leave
         self.queued = False  # on the ready queue
         self.pending: BaseException | None = None  # raised at its wait, once
@@ -173,19 +175,37 @@ class Signal:
                 raise
 
 
+class Stopped(BaseException):
+    """Raised at a child's wait: it was cancelled."""
+
+
 class Child:
-    """A strand that somebody started beside their own. Whoever starts one ends it: `cancel`, then `done`."""
+    """A strand that somebody started beside their own, without a task of its own: so it costs a hundredth of one, and
+    may not go to trio. Whoever starts one ends it: `cancel`, then `done`."""
 
-    __slots__ = ("_scope", "done", "error")
+    __slots__ = ("_driver", "_strand", "done", "error")
 
-    def __init__(self, driver: Driver) -> None:
-        self._scope = trio.CancelScope()
+    def __init__(self, driver: Driver, coroutine: Coroutine[Any, Any, object]) -> None:
+        self._driver = driver
+        self._strand = Strand(None, coroutine)
+        self._strand.child = self
+        self._strand.detached = True
         self.done = Signal(driver)
         self.error: BaseException | None = None  # what it raised, once done
+        driver.wake(self._strand)
 
     def cancel(self) -> None:
         """Cancel it; `done` is set when it has ended. Harmless when it has ended already."""
-        self._scope.cancel()
+        if not self.done.is_set:
+            self._driver.interrupt(self._strand, Stopped())
+
+    def ended(self, error: BaseException | None) -> None:
+        """Told by the driver."""
+        self._strand.detached = False
+        self._strand.child = None
+        if not isinstance(error, Stopped):
+            self.error = error
+        self.done.set()
 
 
 class Driver:
@@ -282,7 +302,7 @@ class Driver:
         self.steps += 1
         try:
             if strand.pending is None and strand.raise_cancel is None:
-                said = strand.coroutine.send(None)  # type: ignore[arg-type]
+                said = strand.coroutine.send(None)
             else:
                 said = strand.coroutine.throw(self._interruption(strand))
             if said is PARKED and strand.raise_cancel is None:
@@ -300,8 +320,14 @@ class Driver:
                         "work; a policy that needs trio says `uses_trio = True`"
                     )
                 )
-        except StopIteration:  # rule 4
-            raise RuntimeError(f"{strand.task!r} returned while detached; Driver.run reattaches first") from None
+        except StopIteration:
+            if strand.child is None:  # rule 4
+                raise RuntimeError(f"{strand.task!r} returned while detached; Driver.run reattaches first") from None
+            strand.child.ended(None)
+        except BaseException as error:
+            if strand.child is None or isinstance(error, KeyboardInterrupt):
+                raise
+            strand.child.ended(error)
         finally:
             self.current = None
 
@@ -329,7 +355,8 @@ class Driver:
 
         Cancelling the task raises Cancelled at the strand's wait. Must be called from trio, not from a strand.
         """
-        strand = Strand(trio.lowlevel.current_task())
+        task = trio.lowlevel.current_task()
+        strand = Strand(task, task.coro)
         await trio.lowlevel.checkpoint_if_cancelled()
         try:
             await self._detach(strand)  # a cancellation may already arrive here, and then it must come back, too
@@ -343,6 +370,8 @@ class Driver:
     async def in_trio(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """From a strand: run `function` under trio, where it may sleep, open nurseries and so on; then go on here."""
         strand = self.current_strand()
+        if strand.task is None:
+            raise RuntimeError("a child has no task in trio; let the strand that started it cross")
         await self._reattach(strand)
         self._in_trio += 1
         try:
@@ -385,6 +414,7 @@ class Driver:
         if strand.queued:
             self._ready.remove(strand)
             strand.queued = False
+        assert strand.task is not None
         await trio.lowlevel.reattach_detached_coroutine_object(strand.task, _LEAVING)
 
     # --- waking ----------------------------------------------------------------------------------------------
@@ -430,26 +460,19 @@ class Driver:
 
     # --- children ----------------------------------------------------------------------------------------------
 
-    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> Child:
-        """Run `function` as a strand of its own, beside the caller's. Its error is kept in the Child, not raised."""
+    def beside(self, function: Callable[[*Ts], Coroutine[Any, Any, object]], *args: *Ts) -> Child:
+        """Run `function` as a child, beside the calling strand, which must see to its end. Its error is kept there."""
+        return Child(self, function(*args))
+
+    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """Run `function`, which must not raise, as a strand with a task of its own. It ends with the driver."""
         assert self._nursery is not None, "Driver.serve is not running"
-        child = Child(self)
-        self._nursery.start_soon(self._run_child, child, function, args)
+        self._nursery.start_soon(self.run, function, *args)
         self._trio_is_due = True
-        return child
 
     def call_trio(self) -> None:
         """From a strand: let trio run soon, since there is a task that waits for its turn."""
         self._trio_is_due = True
-
-    async def _run_child(self, child: Child, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
-        try:
-            with child._scope:
-                await self.run(function, *args)
-        except Exception as error:
-            child.error = error
-        finally:
-            child.done.set()
 
     def close(self) -> None:
         """Release the driver's own descriptors, after `serve` has ended."""

@@ -104,8 +104,7 @@ class Upload:
     def __init__(self, driver: Driver, channel: Channel, body: Body, exchange: Exchange) -> None:
         self.failure: Failure | None = None  # why the client's side of it failed
         self.finished = False  # everything was sent; the child itself ends a little later
-        self._begun = self._stopped = False
-        self._child = driver.spawn(self._run, channel, body, "content-length" not in exchange.headers)
+        self._child = driver.beside(self._run, channel, body, "content-length" not in exchange.headers)
 
     async def stop(self) -> None:
         """Stop sending, and reading what is to be sent: then the client's connection has no other reader."""
@@ -114,14 +113,9 @@ class Upload:
 
     def give_up(self) -> None:
         """As `stop`, for those who cannot wait."""
-        self._stopped = True
-        if self._begun:  # else it finds out when it begins
-            self._child.cancel()
+        self._child.cancel()
 
     async def _run(self, channel: Channel, body: Body, chunked: bool) -> None:
-        if self._stopped:
-            return
-        self._begun = True
         try:
             while piece := await body.read():
                 await channel.send_all(http1.encode_chunk(piece) if chunked else piece)
