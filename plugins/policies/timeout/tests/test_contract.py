@@ -1,0 +1,9 @@
+"""timeout keeps the contract of policies."""
+
+from tulle_plugin_api.contract import PolicyContract
+
+
+class TestContract(PolicyContract):
+    plugin = "timeout"
+    configs = ({"request": "2s"}, {"request": "0s"}, {"request": "1h"})
+    refused = ({}, {"request": 2}, {"request": "2 s"})
