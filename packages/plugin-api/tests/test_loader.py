@@ -150,7 +150,27 @@ MISBEHAVING = {
     ),
     "is of another time": (
         f"TULLE_CONTRACT = 2\n{GOOD % 'future'}",
-        "RuntimeError: written for plugin contract 2, this is 1; install a matching version",
+        "OtherContract: written for plugin contract 2, this is 1; upgrade Tulle, or use an older plugin",
+    ),
+    "is of the past": (
+        f"TULLE_CONTRACT = 0\n{GOOD % 'past'}",
+        "OtherContract: written for plugin contract 0, this is 1; upgrade the plugin",
+    ),
+    "is of another time and imports what there is not": (
+        "from tulle_plugin_api import Telepathy\nTULLE_CONTRACT: int = 2  # the next one",
+        "OtherContract: written for plugin contract 2, this is 1; ",
+    ),
+    "is of this time and imports what there is not": (
+        "from tulle_plugin_api import Telepathy\nTULLE_CONTRACT = 1",
+        "ImportError: cannot import name 'Telepathy'",
+    ),
+    "states its contract in words": (
+        f"TULLE_CONTRACT = '1'\n{GOOD % 'words'}",
+        "OtherContract: TULLE_CONTRACT is '1'; expected a whole number, and this is contract 1",
+    ),
+    "means yes by True": (
+        f"TULLE_CONTRACT = True\n{GOOD % 'yes'}",
+        "OtherContract: TULLE_CONTRACT is True; expected a whole number, and this is contract 1",
     ),
     "takes a name that is taken": (
         GOOD % "first",
@@ -182,6 +202,25 @@ def test_a_plugin_that(what, site):
     assert not plugins.exporters
     assert not plugins.policies
     assert [info.state for info in plugins.infos] == ["loaded", "failed", "loaded"]
+
+
+def test_a_plugin_that_says_this_contract_is_loaded(site):
+    site("balancer-mine", f"TULLE_CONTRACT = 1\n{GOOD % 'mine'}")
+    assert load().failures == []
+
+
+def test_what_kind_a_plugin_is(site):
+    site("balancer-mine", GOOD % "mine")
+    site("policy-broken", "import no_such_module")
+    site("broken", "import no_such_module")
+    plugins = load({"everything": Everything()})
+    kinds = {info.name: info.kind for info in plugins.infos}
+    assert kinds == {
+        "balancer-mine": "balancer",
+        "policy-broken": "policy",
+        "broken": "",
+        "everything": "balancer, policy, exporter, catalog, checks",
+    }
 
 
 def test_ctrl_c_is_not_a_plugins_fault(site):

@@ -8,6 +8,7 @@ in the folder's name as well ("Recording installed projects": `{name}-{version}.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import import_module
@@ -29,6 +30,25 @@ class EntryPoint(NamedTuple):
         for attribute in filter(None, attributes.strip().split(".")):
             found = getattr(found, attribute)
         return found
+
+
+_STATED = re.compile(r"^TULLE_CONTRACT\b[^=\n]*=\s*([0-9]+)\s*(?:#.*)?$", re.MULTILINE)
+
+
+def stated_contract(value: str) -> int | None:
+    """The number in `TULLE_CONTRACT = 2`, read from the source of the module that an entry point's value names.
+
+    For modules that cannot be imported. None if there is no such line, or no source.
+    """
+    from importlib.util import find_spec  # only those with a broken plugin pay for it
+
+    try:
+        spec = find_spec(value.partition(":")[0].strip())
+        source = spec.loader.get_source(spec.name) if spec and spec.loader else None  # type: ignore[attr-defined]
+    except Exception:  # as broken as can be: the error of the import itself is what helps
+        return None
+    stated = _STATED.search(source or "")
+    return int(stated[1]) if stated else None
 
 
 def entry_points(group: str, path: Sequence[str] | None = None) -> list[EntryPoint]:

@@ -20,7 +20,11 @@ from tulle_plugin_api.protocols import BalancerFactory, CatalogFactory, Check, E
 
 PROJECT = "tulle"
 CONTRACT_VERSION = 1
-"""A plugin may say `TULLE_CONTRACT = 1`; another number is refused by name."""
+"""Raised when a plugin that follows the old contract would misbehave under the new one; additions do not raise it.
+
+A plugin says `TULLE_CONTRACT = 1` in the module that its entry point names. Another number is refused by name, also
+when the module cannot even be imported here. One that says nothing is taken to be of this version.
+"""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)

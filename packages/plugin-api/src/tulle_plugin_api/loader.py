@@ -13,10 +13,11 @@ import pluggy
 
 from tulle_plugin_api import hookspecs
 from tulle_plugin_api.config import did_you_mean
-from tulle_plugin_api.entrypoints import entry_points
+from tulle_plugin_api.entrypoints import EntryPoint, entry_points, stated_contract
 from tulle_plugin_api.protocols import BalancerFactory, CatalogFactory, Check, Config, ExporterFactory, Policy
 
 GROUP = "tulle"
+CONTRACT_ATTRIBUTE = "TULLE_CONTRACT"
 
 
 @dataclass
@@ -33,6 +34,14 @@ class PluginInfo:
     def state(self) -> str:
         """"loaded" or "failed"."""
         return "failed" if self.error else "loaded"
+
+    @property
+    def kind(self) -> str:
+        """What it is: "balancer", or "balancer, policy"; of one that failed, what its entry point's name says."""
+        kinds = dict.fromkeys("checks" if one.endswith(" checks") else one.split(" ")[0] for one in self.provides)
+        if not kinds and self.name.split("-", 1)[0] in KINDS:
+            kinds = {self.name.split("-", 1)[0]: None}
+        return ", ".join(kinds)
 
 
 @dataclass
@@ -60,6 +69,9 @@ _REGISTRIES = (
     ("tulle_catalogs", "catalogs", "catalog"),
 )
 
+KINDS = ("checks", *(word for _, _, word in _REGISTRIES))
+"""The words with which an entry point's name may begin, followed by a hyphen."""
+
 
 def load(extra: Mapping[str, object] | None = None, *, kinds: Iterable[str] | None = None) -> Plugins:
     """Load every installed plugin, then `extra` (name -> module or object). Never raises for a plugin's fault.
@@ -72,7 +84,8 @@ def load(extra: Mapping[str, object] | None = None, *, kinds: Iterable[str] | No
     manager.add_hookspecs(hookspecs)
     for entry in entry_points(GROUP):
         if _wanted(entry.name, kinds):
-            _load_one(plugins, manager, PluginInfo(entry.name, entry.version, entry.distribution), entry.load)
+            info = PluginInfo(entry.name, entry.version, entry.distribution)
+            _load_one(plugins, manager, info, lambda entry=entry: _import(entry))
     for name, plugin in (extra or {}).items():
         info = PluginInfo(name, source=getattr(plugin, "__name__", type(plugin).__name__))
         _load_one(plugins, manager, info, lambda plugin=plugin: plugin)
@@ -83,7 +96,7 @@ def _wanted(name: str, kinds: Iterable[str] | None) -> bool:
     if kinds is None:
         return True
     kind = name.split("-", 1)[0]
-    return kind in kinds or kind not in {"checks", *(word for _, _, word in _REGISTRIES)}
+    return kind in kinds or kind not in KINDS
 
 
 def _load_one(plugins: Plugins, manager: pluggy.PluginManager, info: PluginInfo, load: Any) -> None:
@@ -99,12 +112,33 @@ def _load_one(plugins: Plugins, manager: pluggy.PluginManager, info: PluginInfo,
         info.error = f"{type(error).__name__}: {error}"
 
 
+def _import(entry: EntryPoint) -> object:
+    # Written for another contract, it may fail to import before it can say so: then its source is asked.
+    try:
+        return entry.load()
+    except Exception as error:
+        wanted = stated_contract(entry.value)
+        if wanted is not None and wanted != hookspecs.CONTRACT_VERSION:
+            raise OtherContract(wanted) from error
+        raise
+
+
+class OtherContract(RuntimeError):
+    """A plugin says that it was written for another version of the contract than this one."""
+
+    def __init__(self, wanted: object) -> None:
+        here = hookspecs.CONTRACT_VERSION
+        if type(wanted) is int:
+            way = "upgrade Tulle, or use an older plugin" if wanted > here else "upgrade the plugin"
+            super().__init__(f"written for plugin contract {wanted}, this is {here}; {way}")
+        else:
+            super().__init__(f"TULLE_CONTRACT is {wanted!r}; expected a whole number, and this is contract {here}")
+
+
 def _check_contract(plugin: object) -> None:
-    wanted = getattr(plugin, "TULLE_CONTRACT", hookspecs.CONTRACT_VERSION)
-    if wanted != hookspecs.CONTRACT_VERSION:
-        raise RuntimeError(
-            f"written for plugin contract {wanted}, this is {hookspecs.CONTRACT_VERSION}; install a matching version"
-        )
+    wanted = getattr(plugin, CONTRACT_ATTRIBUTE, hookspecs.CONTRACT_VERSION)
+    if wanted != hookspecs.CONTRACT_VERSION or type(wanted) is not int:
+        raise OtherContract(wanted)
     known = [name for name in dir(hookspecs) if name.startswith("tulle_")]
     named = [name for name in dir(plugin) if name.startswith("tulle_") and callable(getattr(plugin, name))]
     for name in named:
