@@ -50,6 +50,7 @@ class Settings:
     pod_ip: str = ""
     pod_ips: tuple[str, ...] = ()
     node_name: str = ""
+    zone: str = ""  # where this proxy runs, as in EndpointSlices; empty: unknown, and no zone is preferred
     service_account: str = "default"
     workload: str = ""
     control_plane: str = ""  # "host:port"; empty: none, everything passes through
@@ -116,6 +117,7 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("TULLE_POD_IP", "pod_ip", str),
     ("TULLE_POD_IPS", "pod_ips", _names),
     ("TULLE_NODE_NAME", "node_name", str),
+    ("TULLE_ZONE", "zone", str),
     ("TULLE_SERVICE_ACCOUNT", "service_account", str),
     ("TULLE_WORKLOAD", "workload", str),
     ("TULLE_CONTROL_PLANE", "control_plane", _target),

@@ -32,6 +32,7 @@ from typing import Any
 import msgspec
 from tulle_api.v1 import discovery_pb2 as pb
 from tulle_plugin_api import Address, Endpoint, Exchange, Handler, Policy, Position, Response, Service, TrioRuntime
+from tulle_plugin_api.balancing import split
 from tulle_plugin_api.config import decode
 
 from tulle_data_plane.containment import must_go_on
@@ -107,7 +108,9 @@ def _build_outbound(
         raise Rejected(f"balancer {balancer!r} is not installed in this proxy; there are {there}")
     for backend in message.backends:
         try:
-            instance = make(_json(message.balancer_config, f"configuration of balancer {balancer}"), host.runtime)
+            config = _json(message.balancer_config, f"configuration of balancer {balancer}")
+            shared, own = split(config)
+            instance = make(own, host.runtime)
         except Rejected:
             raise
         except BaseException as error:
@@ -115,9 +118,12 @@ def _build_outbound(
                 raise
             said = error if isinstance(error, ValueError) else repr(error)
             raise Rejected(f"balancer {balancer}: {said}") from error
-        backends[backend.name] = Backend(backend.name, backend.resolved, instance, endpoints[backend.name])
+        backends[backend.name] = Backend(
+            backend.name, backend.resolved, instance, endpoints[backend.name], shared,
+            zone=host.settings.zone, random=host.runtime.random,
+        )  # fmt: skip
         if before is not None and backend.name in before.backends:
-            backends[backend.name].ejections = before.backends[backend.name].ejections
+            backends[backend.name].inherit(before.backends[backend.name])
 
     connected = balance(backends, host.driver.now, dial_tcp(host.outbound_pool))
     random = host.runtime.random

@@ -138,6 +138,8 @@ _SHARED = tuple(Shared.__struct_encode_fields__)
 
 def split(config: Mapping[str, Any]) -> tuple[Shared, dict[str, Any]]:
     """A MeshPolicy's `spec.config` without `name`, as shared settings and the balancer's own. Raises ConfigError."""
+    if not isinstance(config, Mapping):
+        raise ConfigError([f"spec.config: expected a mapping, got {config!r}"])
     shared = decode(Shared, {name: config[name] for name in _SHARED if name in config})
     if problems := shared.problems():
         raise ConfigError(problems)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tulle_plugin_api.balancing import split
 from tulle_plugin_api.config import ConfigError, decode, did_you_mean
 from tulle_plugin_api.protocols import BalancerFactory, Policy
 from tulle_plugin_api.runtime import TrioRuntime
@@ -92,7 +93,8 @@ def _balancer(config: Mapping[str, Any], balancers: Mapping[str, BalancerFactory
     if not isinstance(name, str) or name not in balancers:
         return [f"spec.config.name: no balancer {name!r} is installed{_did_you_mean(name, balancers)}"]
     try:
-        balancers[name]({key: value for key, value in config.items() if key != "name"}, TrioRuntime())
+        _, own = split({key: value for key, value in config.items() if key != "name"})
+        balancers[name](own, TrioRuntime())
     except ConfigError as error:
         return error.problems
     except ValueError as error:

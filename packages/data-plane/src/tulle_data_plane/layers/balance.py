@@ -1,17 +1,21 @@
 """Balance: chooses the endpoint of each try. Requests are balanced, one by one, never connections.
 
 Owns a backend's endpoints, its balancer, and which endpoints are ejected because they did not accept a connection:
-a request that reached nobody may always be sent to somebody else, so a stale endpoint costs no request.
+a request that reached nobody may always be sent to somebody else, so a stale endpoint costs no request. What every
+balancer has without doing anything (panic, the own zone, slow starts) is decided in logic/spreading.py before it picks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from random import Random
 
 from tulle_plugin_api import Balancer, Endpoint, Exchange, Handler, Response
+from tulle_plugin_api.balancing import Shared
 
 from tulle_data_plane.errors import AppRefused, ConnectFailed, NoBackend, NoEndpoints
 from tulle_data_plane.logic.ejection import Ejections
+from tulle_data_plane.logic.spreading import Warming, Zones, not_ejected
 
 MAX_CONNECT_TRIES = 4
 """Endpoints tried for one request when none accepts a connection."""
@@ -20,13 +24,30 @@ MAX_CONNECT_TRIES = 4
 class Backend:
     """One backend's endpoints and balancer. Endpoints change in place: the balancer keeps what it has learnt."""
 
-    def __init__(self, name: str, resolved: bool, balancer: Balancer, endpoints: Sequence[Endpoint]) -> None:
-        """`resolved`: the Service exists; else requests fail with NoBackend."""
+    def __init__(
+        self,
+        name: str,
+        resolved: bool,
+        balancer: Balancer,
+        endpoints: Sequence[Endpoint],
+        shared: Shared | None = None,
+        *,
+        zone: str = "",
+        random: Random | None = None,
+    ) -> None:
+        """`resolved`: the Service exists; else requests fail with NoBackend. `zone`: the proxy's own, or empty."""
         self.name = name
         self.resolved = resolved
         self.balancer = balancer
         self.endpoints = tuple(endpoints)
         self.ejections = Ejections()
+        shared, random = shared or Shared(), random or Random()
+        self._panic = shared.panic
+        self._zones = Zones(shared.prefer_zone, zone, random) if shared.prefer_zone else None
+        self._zoned = False  # there is somebody near and somebody far
+        self._warming = Warming(shared.slow_start, random) if shared.slow_start else None
+        self._last: tuple[Endpoint, ...] = ()  # those that were not ejected: the same object while they are the same
+        self._look()
         # only balancers that want feedback pay for it
         self.feedback = type(balancer).started is not Balancer.started or (
             type(balancer).finished is not Balancer.finished
@@ -34,21 +55,59 @@ class Backend:
 
     def update(self, resolved: bool, endpoints: Sequence[Endpoint]) -> None:
         """Take over new endpoints."""
-        self.resolved, self.endpoints = resolved, tuple(endpoints)
+        before, self.endpoints = self.endpoints, tuple(endpoints)
+        self.resolved = resolved
         self.ejections.keep(self.endpoints)
+        if self._warming is not None:
+            self._warming.update(before, self.endpoints)
+        self._look()
+
+    def inherit(self, before: Backend) -> None:
+        """Take over what was found out about the endpoints by the Backend whose place this one takes; then `update`."""
+        self.endpoints, self.ejections = before.endpoints, before.ejections
+        if self._warming is not None and before._warming is not None:
+            self._warming.inherit(before._warming)
+        self._look()
+
+    def _look(self) -> None:
+        self._last = ()
+        self._zoned = self._zones is not None and self._zones.update(self.endpoints)
+        cold = self._warming is not None and self._warming.needed()
+        # all that the hot path asks: is there anything to do but to pick from all of them?
+        self._plain = bool(self.endpoints) and not self._zoned and not cold
 
     def pick(self, exchange: Exchange, now: float, tried: Sequence[Endpoint]) -> Endpoint:
         """The endpoint for this try. Raises NoBackend or NoEndpoints."""
+        if self._plain and not tried and not self.ejections.any:
+            return self.balancer.pick(self.endpoints, exchange)
+        endpoints = self._choice(now, tried)
+        if not endpoints:
+            if not self.resolved:
+                raise NoBackend(f"{self.name}: there is no such Service or port")
+            raise NoEndpoints(f"{self.name} has no ready endpoint" + (" that accepts a connection" if tried else ""))
+        picked = self.balancer.pick(endpoints, exchange)
+        warming = self._warming
+        if warming is not None and warming.needed() and len(endpoints) > 1:
+            warming.request(now)
+            for _ in range(warming.MAX_DRAWS):
+                if warming.accepts(picked, now):
+                    break
+                picked = self.balancer.pick(endpoints, exchange)
+            if not warming.needed():
+                self._look()
+        return picked
+
+    def _choice(self, now: float, tried: Sequence[Endpoint]) -> Sequence[Endpoint]:
         endpoints: Sequence[Endpoint] = self.endpoints
-        if self.ejections.any or tried:
-            endpoints = [e for e in endpoints if e not in tried and not self.ejections.ejected(e, now)]
-            # all ejected: better to try one of them than to fail for certain
-            endpoints = endpoints or [e for e in self.endpoints if e not in tried]
-        if endpoints:
-            return self.balancer.pick(endpoints, exchange)
-        if not self.resolved:
-            raise NoBackend(f"{self.name}: there is no such Service or port")
-        raise NoEndpoints(f"{self.name} has no ready endpoint" + (" that accepts a connection" if tried else ""))
+        if tried:
+            return not_ejected(endpoints, self.ejections, now, tried, self._panic)
+        if self.ejections.any:
+            left = tuple(not_ejected(endpoints, self.ejections, now, (), self._panic))
+            # the same object, so that a balancer sees with `is` that nothing has changed
+            endpoints = self._last = self._last if left == self._last else left
+        if self._zones is not None and self._zoned:
+            return self._zones.choose(endpoints)
+        return endpoints
 
 
 def balance(backends: Mapping[str, Backend], now: Callable[[], float], next: Handler) -> Handler:
