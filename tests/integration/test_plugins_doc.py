@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tulle_plugin_api import hookspecs, load
+from tulle_plugin_api import contract, hookspecs, load
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/plugins.md").read_text()
@@ -59,6 +59,39 @@ def test_every_heading_is_of_a_hook_that_exists():
         "tulle_checks",
     ]
     assert set(re.findall(r"^### (tulle_\w+)$", TEXT, re.M)) == set(HOOKS)
+
+
+def test_the_reference_is_what_the_code_says():
+    """`scripts/reference` writes it."""
+    done = subprocess.run([sys.executable, ROOT / "scripts/reference", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reference_that_has_drifted_is_noticed(tmp_path):
+    for path in ("scripts/reference", "docs/plugins.md"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text((ROOT / path).read_text().replace("| That try ended,", "| That try began,"))
+    check = [sys.executable, tmp_path / "scripts/reference", "--check"]
+    done = subprocess.run(check, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "run scripts/reference" in done.stderr
+    subprocess.run(check[:-1], check=True)
+    assert (tmp_path / "docs/plugins.md").read_text() == TEXT
+
+
+def test_the_contract_as_tests_has_every_suite():
+    names = [name for name in contract.__all__ if name.endswith("Contract")]
+    assert re.findall(r"^\| `(\w+Contract)` \|", section("The contract as tests"), re.M) == [
+        "BalancerContract", "PolicyContract", "ExporterContract", "CatalogContract",
+    ]  # fmt: skip
+    assert sorted(names) == sorted(re.findall(r"^\| `(\w+Contract)` \|", TEXT, re.M))
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "plugins").glob("*/*/pyproject.toml")), ids=lambda p: p.parent.name)
+def test_every_built_in_is_held_to_the_contract(folder):
+    """A new distribution brings tests/test_contract.py, in the suite of its kind."""
+    kind = {"policies": "Policy"}.get(folder.parts[-3], folder.parts[-3].removesuffix("s").capitalize())
+    assert f"({kind}Contract):" in (folder.parent / "tests/test_contract.py").read_text()
 
 
 def test_links_lead_somewhere():

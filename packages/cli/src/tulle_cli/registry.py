@@ -70,7 +70,7 @@ _BUILT_IN = {
     "top": "Like stat, live.",
     "proxy": "What the proxies run: status, config.",
     "inject": "Add the proxy to manifests: stdin to stdout.",
-    "plugins": "Which plugins are installed, and what is wrong with those that failed.",
+    "plugins": "Which plugins are installed, what is wrong with those that failed; a new one.",
     "demo": "The whole mesh on this machine, told in a minute.",
     "version": "Versions of Tulle's parts.",
     "completion": "Print the completion script for bash, zsh or fish.",

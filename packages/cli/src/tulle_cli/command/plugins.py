@@ -1,38 +1,49 @@
-"""`tulle plugins list`: what was found, what it provides, what failed and why."""
+"""`tulle plugins list`: what was found, what it provides, what failed and why. `tulle plugins new`: one of your own."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 from tulle_plugin_api import PluginInfo, load
 
-from tulle_cli import options, registry, terminal
+from tulle_cli import options, registry, scaffold, terminal
 from tulle_cli.errors import CliError
 
-HEAD = ("NAME", "VERSION", "KINDS", "SOURCE", "STATE", "ERROR")
+HEAD = ("NAME", "VERSION", "KIND", "PROVIDES", "SOURCE", "STATE", "ERROR")
 
 
 @click.group("plugins")
 def command() -> None:
-    """Which plugins are installed, and what is wrong with those that failed."""
+    """Which plugins are installed, what is wrong with those that failed, and how to begin a new one."""
 
 
 @command.command("list")
 @options.output
 def list_(output: str) -> None:
-    """Every plugin and added command: name, version, what it provides, where it is from, state, error."""
+    """Every plugin and added command: name, version, kind, what it provides, where it is from, state, error."""
     infos = [*load().infos, *_commands()]
     if output == "json":
         terminal.echo_json([
-            {"name": i.name, "version": i.version, "provides": i.provides, "source": i.source, "state": i.state,
-             "error": i.error}
+            {"name": i.name, "version": i.version, "kind": i.kind, "provides": i.provides, "source": i.source,
+             "state": i.state, "error": i.error}
             for i in infos
         ])
         return
     if not infos:
         click.echo("No plugins are installed. pip install tulle-policy-timeout adds one.")
         return
-    rows = [(i.name, i.version, ", ".join(i.provides), i.source, i.state, " ".join(i.error.split())) for i in infos]
+    rows = [
+        (i.name, i.version, i.kind, _provided(i), i.source, i.state, " ".join(i.error.split())) for i in infos
+    ]
     click.echo(terminal.columns(HEAD, rows))
+
+
+def _provided(info: PluginInfo) -> str:
+    # the kind has a column of its own: only the names, unless there are several kinds
+    if ", " in info.kind:
+        return ", ".join(info.provides)
+    return ", ".join(one.removeprefix(f"{info.kind} ") for one in info.provides)
 
 
 def _commands() -> list[PluginInfo]:
@@ -49,3 +60,37 @@ def _commands() -> list[PluginInfo]:
             info.error, info.provides = error.why, []
         found.append(info)
     return found
+
+
+@command.command("new")
+@click.argument("kind", type=click.Choice(scaffold.KINDS))
+@click.argument("name")
+@click.option(
+    "--into", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default="here",
+    help="The folder in which the new one is made.",
+)
+def new(kind: str, name: str, into: Path) -> None:
+    """Write a complete plugin: code, tests on the contract suite, README, entry point. It passes as it stands."""
+    if problem := scaffold.problem(name):
+        raise click.BadParameter(problem, param_hint="NAME")
+    folder = into / scaffold.folder(kind, name)
+    plugins = load()
+    taken = getattr(plugins, {"policy": "policies"}.get(kind, f"{kind}s"))
+    if name in taken:
+        raise CliError(
+            f"{kind} {name!r} is installed already",
+            "two plugins cannot provide the same name: the second would be skipped",
+            "choose another name; `tulle plugins list` shows those that are taken",
+        )
+    if folder.exists():
+        raise CliError(f"{folder} exists already", "nothing in it was touched", "choose another name, or --into")
+    try:
+        for path, text in scaffold.render(kind, name).items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise CliError(f"{folder} cannot be written", str(error), "--into names another folder") from error
+    click.echo(f"{folder}: works, and passes its tests. Install it, look, test it, then change it:")
+    click.echo(f"  pip install --no-deps --no-build-isolation --editable {folder}")
+    click.echo("  tulle plugins list")
+    click.echo(f"  pytest {folder}")
