@@ -210,6 +210,46 @@ async def test_without_a_proxy_at_its_side_nobodys_word_is_taken_for_it(mesh, ha
         assert len(app.requests) == 1
 
 
+async def test_with_most_endpoints_ejected_all_are_used_and_no_request_is_lost(mesh, harness, refusing):
+    """Panic costs tries and no answers: the second try of a request goes to who is well."""
+    async with AsyncExitStack() as stack:
+        m = await stack.enter_async_context(mesh())
+        (app,) = await upstreams(stack, 1)
+        await m.service(harness.VIP, *refusing, app.port)
+        async with m.client() as client:
+            for _ in range(30):
+                assert (await client.get()).status == 200
+        assert len(app.requests) == 30
+        # were they left alone it would be 34: each is found out once
+        assert sum(e.attempts for e in m.seen.ended) >= 40
+
+
+async def test_without_panic_the_few_that_are_left_carry_all(mesh, harness, refusing):
+    async with AsyncExitStack() as stack:
+        m = await stack.enter_async_context(mesh())
+        (app,) = await upstreams(stack, 1)
+        await m.service(harness.VIP, *refusing[:3], app.port, balancer_config='{"panic": 0}')
+        async with m.client() as client:
+            for _ in range(20):
+                assert (await client.get()).status == 200
+        # whom nobody has asked cannot be known to refuse; and an ejection ends, on a slow machine even here
+        assert sum(e.attempts for e in m.seen.ended) < 30
+
+
+async def test_the_own_zone_is_preferred(mesh, harness):
+    async with AsyncExitStack() as stack:
+        m = await stack.enter_async_context(mesh(zone="here"))
+        near, far = await upstreams(stack, 2)
+        message = harness.destination(
+            harness.VIP, [("127.0.0.1", near.port), ("127.0.0.1", far.port)], balancer_config='{"prefer_zone": {}}'
+        )
+        for endpoint, zone in zip(message.backends[0].endpoints, ["here", "there"], strict=True):
+            endpoint.zone = zone
+        await m.apply(message)
+        async with m.client() as client:
+            assert {(await client.get()).body for _ in range(20)} == {b"0"}
+
+
 # --- endpoints come and go ------------------------------------------------------------------------------------------
 
 
@@ -337,6 +377,9 @@ async def test_open_connections_to_a_destination_that_leaves_the_mesh_pass_throu
     [
         ({"balancer": "least-load"}, "balancer 'least-load' is not installed in this proxy; there are"),
         ({"balancer_config": "{"}, "configuration of balancer round-robin is not JSON"),
+        ({"balancer_config": "[1]"}, r"spec\.config: expected a mapping, got \[1\]"),
+        ({"balancer_config": '{"panic": 101}'}, r"balancer round-robin: spec\.config\.panic: percent, 0 to 100"),
+        ({"balancer_config": '{"slow_start": {"windov": "1s"}}'}, "did you mean 'window'"),
         ({"policies": [pb.Policy(type="fly", source="MeshPolicy a/b")]}, "MeshPolicy a/b: policy type 'fly' is not"),
         ({"routes": [pb.Route(), pb.Route()]}, "2 routes"),
         ({"routes": [pb.Route(name="r", backends=[pb.WeightedBackend(backend="x", weight=1)])]}, "'x'"),
