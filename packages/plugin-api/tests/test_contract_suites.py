@@ -11,6 +11,8 @@ import sys
 import pytest
 from tulle_plugin_api.contract import NotOnTheFastPath, SteppingRuntime
 from tulle_plugin_api.contract.exposition import parse
+from tulle_plugin_api.contract.stepping import NeverEnds
+from tulle_plugin_api.contract.watch import watched
 from tulle_plugin_api.errors import TimedOut
 
 HEAD = """
@@ -518,6 +520,62 @@ def test_a_strange_wait_is_refused_even_if_it_is_caught():
 
     with pytest.raises(NotOnTheFastPath, match=r"awaited 'a trio trap'.*uses_trio = True"):
         SteppingRuntime().run(story())
+
+
+def test_an_event_wakes_who_waits_for_it_and_a_timeout_ends_the_wait():
+    async def waits():
+        await event.wait()
+        told.append(("woken", runtime.now()))
+        await event.wait()
+
+    async def gives_up():
+        with pytest.raises(TimedOut), runtime.timeout(1):
+            await event.wait()
+        told.append(("gave up", runtime.now()))
+
+    async def sets():
+        await runtime.sleep(2)
+        event.set()
+
+    runtime, told = SteppingRuntime(), []
+    event = runtime.event()
+    assert [strand.error for strand in runtime.run_all([waits(), gives_up(), sets()])] == [None] * 3
+    assert told == [("gave up", 1001.0), ("woken", 1002.0)]
+
+
+def test_an_event_that_nobody_sets_is_found_out():
+    runtime = SteppingRuntime()
+    with pytest.raises(NeverEnds, match="an event that nobody will set"):
+        runtime.run(runtime.event().wait())
+
+
+def test_what_is_spawned_runs_beside_and_its_errors_are_its_own():
+    async def beside(number):
+        await runtime.sleep(number)
+        told.append((number, runtime.now()))
+        raise KeyError
+
+    async def story():
+        runtime.spawn(beside, 5)
+        told.append(("answered", runtime.now()))
+        return "done"
+
+    runtime, told = SteppingRuntime(), []
+    assert runtime.run(story()) == "done"
+    assert told == [("answered", 1000.0), (5, 1005.0)]
+    assert runtime.counters == {"policy_background_failures_total": 1}
+
+
+def test_reading_a_file_is_seen_and_importing_is_not(tmp_path):
+    (tmp_path / "data").write_text("x")
+    with watched() as happened:
+        (tmp_path / "data").read_text()
+    assert happened == [f"open {tmp_path / 'data'}"]
+    with open(tmp_path / "data") as file, watched() as happened:
+        with open(file.fileno(), closefd=False) as again:
+            again.read()
+        import colorsys
+    assert (happened, bool(colorsys)) == ([], True)
 
 
 def test_waiting_outside_a_handler_is_refused():

@@ -194,7 +194,7 @@ class PolicyContract:
 
     def test_requests_at_one_time_are_not_mixed_up(self, policy: Policy[Any], config: Mapping[str, Any]) -> None:
         """What is known of one request is kept in its exchange or in local variables, never in the policy."""
-        runtime = SteppingRuntime()
+        runtime = _runtime()
         upstream = Upstream("slow", runtime)
         if policy.uses_trio:
             pytest.skip("runs under trio; needs a nursery")
@@ -259,7 +259,7 @@ class PolicyContract:
 
         if policy.uses_trio:
             return _in_trio(lambda: told(TrioRuntime(seed=1)))
-        runtime = SteppingRuntime()
+        runtime = _runtime()
         return runtime.run(told(runtime))
 
     def _story(self, policy: Policy[Any], config: Mapping[str, Any]) -> list[str]:
@@ -313,6 +313,10 @@ def _stranger(number: int) -> Exchange:
     for name in ("x-user", "authorization", "cookie", "origin", "host", "user-agent", "x-api-key", "x-request-id"):
         one.headers.set(name, f"{name}-{number}")
     return one
+
+
+def _runtime() -> SteppingRuntime:
+    return SteppingRuntime(endpoints=samples.endpoints(5))
 
 
 def _plain(config: Any) -> Any:

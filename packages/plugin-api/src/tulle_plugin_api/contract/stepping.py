@@ -9,14 +9,18 @@ from __future__ import annotations
 import heapq
 import random
 import types
-from collections.abc import Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple
 
 from tulle_plugin_api.errors import TimedOut
+from tulle_plugin_api.exchange import Direction, Endpoint
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+NEVER = float("inf")
 
 MAX_STEPS = 2_000_000
 MAX_SECONDS = 30 * 86_400.0
@@ -55,6 +59,9 @@ class Strand:
     deadlines: list[Deadline] = field(default_factory=list)  # the outermost first
     result: Any = None
     error: BaseException | None = None
+    ended: bool = False
+    spawned: bool = False
+    event: object = None  # that it waits for
 
     @property
     def wakes(self) -> float:
@@ -69,11 +76,56 @@ class _Until:
     at: float
 
 
+class SteppingEvent:
+    """Something that strands wait for and another sets, once."""
+
+    def __init__(self, runtime: SteppingRuntime) -> None:
+        self._runtime = runtime
+        self._is_set = False
+
+    def set(self) -> None:
+        """Wake everybody who waits."""
+        self._is_set = True
+        self._runtime.wake(self)
+
+    async def wait(self) -> None:
+        """Until it is set."""
+        while not self._is_set:
+            await self._runtime.wait_for(self)
+
+
+class Balanced:
+    """The endpoints that a policy may know of: those of the backend that the suites' requests go to."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = tuple(endpoints)
+        self.ejected: set[Endpoint] = set()
+
+    def all(self, backend: str) -> Sequence[Endpoint]:
+        """Of any backend that has a name: the same."""
+        return self._endpoints if backend else ()
+
+    def eject(self, backend: str, endpoint: Endpoint, seconds: float) -> None:
+        """Noted; nothing here balances."""
+        self.ejected.add(endpoint)
+
+    def readmit(self, backend: str, endpoint: Endpoint) -> None:
+        """Forgotten."""
+        self.ejected.discard(endpoint)
+
+
 class SteppingRuntime:
     """See `tulle_plugin_api.Runtime`. `run` is the driver."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(
+        self, seed: int = 1, *, direction: Direction = "outbound", endpoints: Sequence[Endpoint] = ()
+    ) -> None:
         self.random = random.Random(seed)
+        self.direction: Direction = direction
+        self.endpoints = Balanced(endpoints)
+        self.counters: dict[str, float] = {}
+        self._strands: list[Strand] = []  # of the run that is under way
+        self._queue: list[tuple[float, int]] = []  # when to step which of them
         self._time = 1000.0  # as on a machine that has been up for a while: 0.0 means "not yet"
         self._current: Strand | None = None
 
@@ -108,6 +160,23 @@ class SteppingRuntime:
         finally:
             strand.deadlines.remove(deadline)
 
+    def event(self) -> SteppingEvent:
+        """A new event, not set."""
+        return SteppingEvent(self)
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a counter; read it in `counters`."""
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """Run `function` beside the others. `run` waits for it, too: what never ends is found out."""
+
+        async def beside() -> None:
+            await function(*args)
+
+        self._strand()
+        self._start(beside(), spawned=True)
+
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result, or its error raised."""
         (strand,) = self.run_all([coroutine])
@@ -118,22 +187,49 @@ class SteppingRuntime:
 
     def run_all(self, coroutines: list[Coroutine[Any, Any, Any]]) -> list[Strand]:
         """Step all of them, as their waits end, until all have ended. Raises NotOnTheFastPath, NeverEnds."""
-        strands = [Strand(coroutine, self._time) for coroutine in coroutines]
-        queue = [(self._time, number) for number in range(len(strands))]
+        self._strands, self._queue = [], []
+        for coroutine in coroutines:
+            self._start(coroutine)
         limit, steps = self._time + MAX_SECONDS, 0
         try:
-            while queue:
-                at, number = heapq.heappop(queue)
+            while self._queue:
+                at, number = heapq.heappop(self._queue)
+                strand = self._strands[number]
+                if strand.ended or at != strand.wakes:
+                    continue  # it was woken earlier
+                if at == NEVER:
+                    raise NeverEnds("it waits for an event that nobody will set")
                 self._time = max(self._time, at)
                 steps += 1
                 if steps > MAX_STEPS or self._time > limit:
                     raise NeverEnds(f"still under way after {steps} steps and {self._time - limit + MAX_SECONDS:g} s")
-                if self._step(strands[number]):
-                    heapq.heappush(queue, (strands[number].wakes, number))
+                if self._step(strand):
+                    heapq.heappush(self._queue, (strand.wakes, number))
         finally:
+            strands, self._strands = self._strands, []
             for strand in strands:
                 strand.coroutine.close()
-        return strands
+        return [strand for strand in strands if not strand.spawned]
+
+    def _start(self, coroutine: Coroutine[Any, Any, Any], spawned: bool = False) -> None:
+        self._strands.append(Strand(coroutine, self._time, spawned=spawned))
+        heapq.heappush(self._queue, (self._time, len(self._strands) - 1))
+
+    async def wait_for(self, event: SteppingEvent) -> None:
+        """Until `wake` is called for it, or spuriously."""
+        strand = self._strand()
+        strand.event = event
+        try:
+            await _park(NEVER)
+        finally:
+            strand.event = None
+
+    def wake(self, event: SteppingEvent) -> None:
+        """Step those that wait for it."""
+        for number, strand in enumerate(self._strands):
+            if strand.event is event and not strand.ended:
+                strand.until = self._time
+                heapq.heappush(self._queue, (strand.wakes, number))
 
     def _step(self, strand: Strand) -> bool:
         """False: it has ended."""
@@ -151,10 +247,12 @@ class SteppingRuntime:
                 said = strand.coroutine.throw(refusal)
             strand.until = said.at
         except StopIteration as stop:
-            strand.result = stop.value
+            strand.result, strand.ended = stop.value, True
             return False
         except BaseException as error:
-            strand.error = error
+            strand.error, strand.ended = error, True
+            if strand.spawned:
+                self.count("policy_background_failures_total")
             return False
         finally:
             self._current = None

@@ -24,7 +24,8 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         return
     if event == "open":
         path = str(args[0])
-        if not path.endswith(_IMPORTS) and "__pycache__" not in path:
+        # a number: a descriptor that somebody has opened already; so does an import that writes bytecode
+        if not isinstance(args[0], int) and not path.endswith(_IMPORTS) and "__pycache__" not in path:
             _seen.append(f"open {path}")
     elif event.startswith(_EVENTS):
         _seen.append(event)
