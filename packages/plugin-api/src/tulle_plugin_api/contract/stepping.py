@@ -122,7 +122,7 @@ class SteppingRuntime:
     ) -> None:
         self.random = random.Random(seed)
         self.direction: Direction = direction
-        self.endpoints = Balanced(endpoints)
+        self.endpoints: Any = Balanced(endpoints)  # whatever protocol the Runtime has for it
         self.counters: dict[str, float] = {}
         self._strands: list[Strand] = []  # of the run that is under way
         self._queue: list[tuple[float, int]] = []  # when to step which of them
