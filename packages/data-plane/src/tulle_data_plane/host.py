@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from typing import TypeVarTuple
 
-from tulle_plugin_api import Exchange, Exporter, Plugins, TimedOut
+from tulle_plugin_api import Direction, Endpoints, Event, Exchange, Exporter, Plugins, TimedOut, TrioRuntime
 
 from tulle_data_plane.containment import must_go_on
 from tulle_data_plane.deadlines import Deadline
-from tulle_data_plane.driver import Driver
+from tulle_data_plane.driver import Driver, Signal
+from tulle_data_plane.layers.endpoints import NO_ENDPOINTS
 from tulle_data_plane.log import say
 from tulle_data_plane.settings import Settings
 from tulle_data_plane.shell.descriptors import ceiling
 from tulle_data_plane.shell.pool import Pool
 from tulle_data_plane.shell.splice import Pipes
 from tulle_data_plane.wire import http1
+
+Ts = TypeVarTuple("Ts")
 
 MAX_OBSERVER_FAILURES = 100
 """An exporter that raises this often is disabled: it costs every request and tells nobody anything."""
@@ -29,9 +33,12 @@ MAX_OBSERVER_FAILURES = 100
 class DriverRuntime:
     """`tulle_plugin_api.Runtime` on the driver: what policies use without leaving the fast path."""
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self.random = random.Random()
+    def __init__(self, host: Host, direction: Direction, endpoints: Endpoints, random: random.Random) -> None:
+        self._host, self._driver = host, host.driver
+        self.direction: Direction = direction
+        self.endpoints: Endpoints = endpoints
+        self.random = random
+        self.count = host.count
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -47,6 +54,27 @@ class DriverRuntime:
             raise ValueError(f"a timeout is a positive number of seconds, got {seconds}")
         return Deadline(self._driver, seconds, error or "time ran out")
 
+    def event(self) -> Event:
+        """See Runtime.event."""
+        return Signal(self._driver)
+
+    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """See Runtime.spawn. A strand of its own."""
+        self._driver.spawn(self._host.contained, function, *args)
+
+
+class CrossedRuntime(TrioRuntime):
+    """For policies that use trio: their own clock and events, the proxy's counters, endpoints and background."""
+
+    def __init__(self, host: Host, direction: Direction, endpoints: Endpoints) -> None:
+        super().__init__(direction=direction, endpoints=endpoints)
+        self._host = host
+        self.count = host.count  # type: ignore[method-assign]
+
+    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """See Runtime.spawn. A strand that crosses to trio at once."""
+        self._host.driver.spawn(self._host.driver.in_trio, self._host.contained, function, *args)
+
 
 class Host:
     """The parts. `ended` and `opened` tell every observer; an observer that raises is counted, then disabled."""
@@ -55,7 +83,6 @@ class Host:
         self.driver = driver
         self.settings = settings
         self.plugins = plugins
-        self.runtime = DriverRuntime(driver)
         self.limits = http1.Limits()
         self.answers = http1.ResponseParser(self.limits)
         self.ceiling = ceiling()
@@ -64,6 +91,7 @@ class Host:
         self.inbound_pool = Pool(driver, settings.connect_seconds_inbound, idle, ceiling=self.ceiling)
         self.pipes = Pipes(self.ceiling)
         self.counters: dict[str, float] = {}
+        self.runtime = DriverRuntime(self, "outbound", NO_ENDPOINTS, random.Random())
         self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._failures: dict[str, int] = {}
@@ -72,6 +100,16 @@ class Host:
         """Add to one of the proxy's own counters, `tulle_proxy_<name>`."""
         name = f"tulle_proxy_{name}"
         self.counters[name] = self.counters.get(name, 0) + amount
+
+    async def contained(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """Run a policy's background work. What it raises ends here."""
+        try:
+            await function(*args)
+        except BaseException as error:
+            if must_go_on(error):
+                raise
+            self.count("policy_background_failures_total")
+            say(logging.WARNING, "a policy's background work failed", error=repr(error))
 
     def observe(
         self, name: str, observer: Callable[[Exchange], None], opener: Callable[[Exchange], None] | None = None

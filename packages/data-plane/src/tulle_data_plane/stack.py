@@ -11,12 +11,15 @@ whole. Requests in flight finish on the handler they began with.
                answer, so telemetry sees a status
   route        decides which policies apply, and      route      (one a port)
                for which backend
-  policies     AUTHORIZE, then REQUEST: once a        policies
-               request, before anything is spent
+  policies     PREFLIGHT, AUTHORIZE, LIMIT, REQUEST:  policies
+               once a request, first of all those
+               that spend nothing on it
   timeout      bounds all tries together              timeout
   retry        below it, everything is once a try     -
+  try          policies that count tries              -
   balance      each try may go elsewhere              -          there is one application
-  endpoint     policies that must know the endpoint   -
+  endpoint     policies that must know the endpoint,  -
+               then the endpoint parts of others
   dial         a kept or a new connection             dial       (as the application)
 
 Opaque connections have the same order with what can apply to them: route > balance > dial.
@@ -24,21 +27,34 @@ Opaque connections have the same order with what can apply to them: route > bala
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_pton
 from typing import Any
 
 import msgspec
 from tulle_api.v1 import discovery_pb2 as pb
-from tulle_plugin_api import Address, Endpoint, Exchange, Handler, Policy, Position, Response, Service, TrioRuntime
+from tulle_plugin_api import (
+    Address,
+    Direction,
+    Endpoint,
+    Endpoints,
+    Exchange,
+    Handler,
+    Policy,
+    Position,
+    Response,
+    Runtime,
+    Service,
+)
 from tulle_plugin_api.balancing import split
 from tulle_plugin_api.config import decode
 
 from tulle_data_plane.containment import must_go_on
-from tulle_data_plane.host import Host
+from tulle_data_plane.host import CrossedRuntime, DriverRuntime, Host
 from tulle_data_plane.layers.balance import Backend, balance
 from tulle_data_plane.layers.dial import as_app, dial_http1, dial_tcp
+from tulle_data_plane.layers.endpoints import NO_ENDPOINTS, BackendEndpoints
 from tulle_data_plane.layers.probe import probe
 from tulle_data_plane.layers.rescue import rescue
 from tulle_data_plane.layers.route import route
@@ -143,13 +159,15 @@ def _build_outbound(
     policies = _policies(nearest.values(), "outbound", host)
     once = [chosen for chosen in policies if chosen[0].position < Position.ENDPOINT]
     each_try = [chosen for chosen in policies if chosen[0].position >= Position.ENDPOINT]
+    build = Build(host, "outbound", BackendEndpoints(backends, host.driver.now))
 
     dialled = dial_http1(host.driver, host.outbound_pool, host.answers, trust_reason=True)
-    balanced = balance(backends, host.driver.now, _wrapped(each_try, host, dialled))
+    at_endpoint = build.wrapped(each_try, build.endpoint_parts(policies, dialled))
+    balanced = balance(backends, host.driver.now, at_endpoint)
     return Target(
         service=_service(message.service),
         protocol=message.protocol,
-        handler=rescue(route(only.name, shares, random, _wrapped(once, host, balanced))),
+        handler=rescue(route(only.name, shares, random, build.wrapped(once, balanced))),
         tcp_handler=route(only.name, shares, random, connected),
         backends=backends,
     )
@@ -173,7 +191,8 @@ def inbound(port: pb.InboundPort, host: Host) -> Target:
     service = _service(port.service) if port.service.name else None
     dialled = as_app(_to_destination(dial_http1(host.driver, host.inbound_pool, host.answers, trust_reason=False)))
     connected = as_app(_to_destination(dial_tcp(host.inbound_pool)))
-    handler = rescue(_wrapped(_policies(port.policies, "inbound", host), host, dialled))
+    build = Build(host, "inbound", NO_ENDPOINTS)
+    handler = rescue(build.wrapped(_policies(port.policies, "inbound", host), dialled))
     return Target(
         service=service,
         protocol=port.protocol or pb.PROTOCOL_DETECT,
@@ -212,33 +231,54 @@ def _policies(specs: Iterable[pb.Policy], direction: str, host: Host) -> list[Ch
     return sorted(chosen, key=lambda pair: (pair[0].position, pair[1].type))
 
 
-def _wrapped(policies: Sequence[Chosen], host: Host, innermost: Handler) -> Handler:
-    handler = innermost
-    for policy, spec in reversed(policies):
-        handler = _wrap(policy, spec, host, handler)
-    return handler
+@dataclass
+class Build:
+    """Puts the policies of one destination or port around its handlers, and gives them their Runtime."""
 
+    host: Host
+    direction: Direction
+    endpoints: Endpoints
 
-def _wrap(policy: Policy[Any], spec: pb.Policy, host: Host, next: Handler) -> Handler:
-    driver = host.driver
-    try:
-        config = decode(policy.config, _json(spec.config, spec.source))
-        if not policy.uses_trio:
-            return policy.build(config, next, host.runtime)
-        # the crossing: the policy runs under trio, what it calls runs on the driver again
-        built = policy.build(config, driver.off_trio(next), TrioRuntime())
-    except Rejected:
-        raise
-    except BaseException as error:
-        if must_go_on(error):
+    def wrapped(self, policies: Sequence[Chosen], innermost: Handler) -> Handler:
+        """`innermost` within these policies, the first of them outermost."""
+        handler = innermost
+        for policy, spec in reversed(policies):
+            handler = self._wrap(policy, spec, policy.build, handler)
+        return handler
+
+    def endpoint_parts(self, policies: Sequence[Chosen], innermost: Handler) -> Handler:
+        """`innermost` within the endpoint parts of those policies that have one, by type."""
+        handler = innermost
+        for policy, spec in sorted(policies, key=lambda pair: pair[1].type, reverse=True):
+            if type(policy).build_endpoint is not Policy.build_endpoint:
+                handler = self._wrap(policy, spec, policy.build_endpoint, handler)
+        return handler
+
+    def _wrap(
+        self, policy: Policy[Any], spec: pb.Policy, build: Callable[[Any, Handler, Runtime], Handler], next: Handler
+    ) -> Handler:
+        host, driver = self.host, self.host.driver
+        try:
+            config = decode(policy.config, _json(spec.config, spec.source))
+            if not policy.uses_trio:
+                return build(config, next, DriverRuntime(host, self.direction, self.endpoints, host.runtime.random))
+            # the crossing: the policy runs under trio, what it calls runs on the driver again
+            off = driver.off_trio(next)
+            built = build(config, off, CrossedRuntime(host, self.direction, self.endpoints))
+        except Rejected:
             raise
-        said = error if isinstance(error, ValueError) else repr(error)
-        raise Rejected(f"{spec.source} (type {spec.type}): {said}") from error
+        except BaseException as error:
+            if must_go_on(error):
+                raise
+            said = error if isinstance(error, ValueError) else repr(error)
+            raise Rejected(f"{spec.source} (type {spec.type}): {said}") from error
+        if built is off:
+            return next  # it has nothing to do here, and need not be crossed to
 
-    async def crossing(exchange: Exchange) -> Response:
-        return await driver.in_trio(built, exchange)
+        async def crossing(exchange: Exchange) -> Response:
+            return await driver.in_trio(built, exchange)
 
-    return crossing
+        return crossing
 
 
 # --- translation ----------------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 A plugin imports only this package. See docs/plugins.md for a tutorial; hookspecs.py for the hooks.
 """
 
-from tulle_plugin_api.config import ConfigError, Duration, duration
+from tulle_plugin_api.body import WrappedBody
+from tulle_plugin_api.config import ConfigError, Duration, Percent, duration
+from tulle_plugin_api.endpoints import Endpoints, ListedEndpoints
 from tulle_plugin_api.errors import Failure, Refused, TimedOut
 from tulle_plugin_api.exchange import Address, Body, Direction, Endpoint, Exchange, Handler, Response, Service
 from tulle_plugin_api.headers import Headers
@@ -28,7 +30,7 @@ from tulle_plugin_api.protocols import (
     Synced,
     Upserted,
 )
-from tulle_plugin_api.runtime import Runtime, TrioRuntime
+from tulle_plugin_api.runtime import Event, Runtime, TrioRuntime
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -47,6 +49,8 @@ __all__ = [
     "Direction",
     "Duration",
     "Endpoint",
+    "Endpoints",
+    "Event",
     "Exchange",
     "Exporter",
     "ExporterContext",
@@ -54,6 +58,8 @@ __all__ = [
     "Failure",
     "Handler",
     "Headers",
+    "ListedEndpoints",
+    "Percent",
     "PluginInfo",
     "Plugins",
     "Policy",
@@ -67,6 +73,7 @@ __all__ = [
     "TimedOut",
     "TrioRuntime",
     "Upserted",
+    "WrappedBody",
     "duration",
     "hookimpl",
     "load",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -33,6 +33,10 @@ class Duration(float):
 def duration(text: str) -> Any:
     """The default of a Duration field: `per: Duration = duration("1s")`."""
     return msgspec.field(default_factory=lambda: Duration.parse(text))
+
+
+Percent: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=100)]
+"""A share in per cent, 0 to 100: `percent: 10` is one in ten."""
 
 
 class ConfigError(ValueError):

@@ -116,6 +116,7 @@ class Exchange:
     route: str = ""  # "namespace/name/rule", empty for the default route
     backend: str = ""  # "namespace/service:port"
     endpoint: Endpoint | None = None  # of the last try
+    avoid: tuple[Endpoint, ...] = ()  # had their try: left out of balancing while there are others
     secured: bool = False  # mutual TLS on the network side of this proxy
     attempts: int = 0  # tries that were sent, or attempted, to an endpoint
 

@@ -59,10 +59,13 @@ BalancerFactory: TypeAlias = Callable[[Mapping[str, Any], Runtime], Balancer]
 class Position(IntEnum):
     """Where on a request's way a policy sits. Lower wraps higher; stack.py in the data plane says why."""
 
+    PREFLIGHT = 5  # what a client asks before it may show who it is (CORS)
     AUTHORIZE = 10  # before anything is spent on the request
+    LIMIT = 15  # how much of what is allowed; above all that costs something
     REQUEST = 20  # once per request
     TIMEOUT = 30  # bounds all tries together
     RETRY = 40  # below it, everything happens once per try
+    TRY = 45  # once per try, before an endpoint is chosen
     ENDPOINT = 50  # once per try, the endpoint is known
 
 
@@ -82,6 +85,21 @@ class Policy(ABC, Generic[ConfigT]):
     @abstractmethod
     def build(self, config: ConfigT, next: Handler, runtime: Runtime) -> Handler:
         """The handler that does this policy's work around `next`. May raise ValueError to refuse `config`."""
+
+    def build_endpoint(self, config: ConfigT, next: Handler, runtime: Runtime) -> Handler:
+        """A second part of this policy, once per try and with the endpoint known, whatever its `position`.
+
+        Outbound only; it sits below the policies at ENDPOINT. For what needs two places (a timeout for all tries and
+        one for each). The default has none, and `next` returned as it is costs nothing.
+        """
+        return next
+
+    def backends(self, config: ConfigT) -> Sequence[tuple[str, int]]:
+        """Other Services that this policy sends to: (name, port), in the namespace of the Service it applies to.
+
+        The control plane then tells the proxy of their endpoints, as the backend "namespace/name:port".
+        """
+        return ()
 
     def check(self, config: ConfigT) -> list[str]:
         """Problems that types cannot express ("attempts: with 0 there is nothing to retry; at least 1")."""

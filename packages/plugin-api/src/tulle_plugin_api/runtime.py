@@ -1,4 +1,4 @@
-"""What the host offers a policy: a clock, sleeping, deadlines, chance.
+"""What the host offers a policy: a clock, sleeping, deadlines, chance, events, counters, endpoints, the background.
 
 Owns the protocol, and an implementation on plain trio for plugins' tests. Refuses to know the data plane's
 driver, which has its own implementation: a policy that uses only its `Runtime` runs in both, and cheaply.
@@ -6,18 +6,37 @@ driver, which has its own implementation: a policy that uses only its `Runtime` 
 
 from __future__ import annotations
 
+import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TypeVarTuple
 
+from tulle_plugin_api.endpoints import Endpoints, ListedEndpoints
 from tulle_plugin_api.errors import TimedOut
+from tulle_plugin_api.exchange import Direction
+
+Ts = TypeVarTuple("Ts")
+
+
+class Event(Protocol):
+    """Something that requests wait for and another sets, once. Cancelling or timing out a wait harms nobody."""
+
+    def set(self) -> None:
+        """Wake everybody who waits, now and later. Setting it again does nothing."""
+
+    async def wait(self) -> None:
+        """Until it is set."""
 
 
 class Runtime(Protocol):
     """Given to `Policy.build`. Works in the proxy's fast path and in tests alike."""
 
     random: random.Random
+    direction: Direction
+    """The side that this handler is built for: a policy for "both" may do nothing (return `next`) on one of them."""
+    endpoints: Endpoints
+    """What the requests are balanced over."""
 
     def now(self) -> float:
         """Monotonic seconds."""
@@ -34,12 +53,36 @@ class Runtime(Protocol):
         is refused with ValueError: no timeout at all is written by not using one.
         """
 
+    def event(self) -> Event:
+        """A new event, not set."""
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to the proxy's counter `tulle_proxy_<name>`, which every exporter can see. 0 makes it known.
+
+        `name`: lower case, the policy first, "_total" last: "retry_tries_total". A few per policy, never per request
+        (no paths, no addresses): there are no labels.
+        """
+
+    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """Run `function` beside the request, which does not wait for it and may end before it.
+
+        It may await what the policy itself may. What it raises is counted and logged, and harms nobody; it is
+        cancelled when the proxy ends. Nothing else bounds it: the policy counts what it has under way, and gives each
+        a timeout.
+        """
+
 
 class TrioRuntime:
     """A `Runtime` on plain trio, for tests and for code outside the proxy. Follows trio's clock, MockClock included."""
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(
+        self, seed: int | None = None, *, direction: Direction = "outbound", endpoints: Endpoints | None = None
+    ) -> None:
         self.random = random.Random(seed)
+        self.direction: Direction = direction
+        self.endpoints: Endpoints = endpoints if endpoints is not None else ListedEndpoints({}, self.now)
+        self.counters: dict[str, float] = {}
+        """What `count` has added up, by name without "tulle_proxy_"."""
 
     def now(self) -> float:
         """Monotonic seconds of trio's clock."""
@@ -64,3 +107,26 @@ class TrioRuntime:
             yield
         if scope.cancelled_caught:
             raise error if isinstance(error, TimedOut) else TimedOut(error or f"nothing within {seconds:g} s")
+
+    def event(self) -> Event:
+        """As `Runtime.event`."""
+        import trio
+
+        return trio.Event()
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """As `Runtime.count`; read it in `counters`."""
+        self.counters[name] = self.counters.get(name, 0) + amount
+
+    def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """As `Runtime.spawn`: a system task, which trio cancels when `trio.run` ends."""
+        import trio
+
+        async def contained() -> None:
+            try:
+                await function(*args)
+            except Exception:
+                self.count("policy_background_failures_total")
+                logging.getLogger("tulle").exception("a policy's background task failed")
+
+        trio.lowlevel.spawn_system_task(contained)

@@ -78,9 +78,10 @@ class Backend:
 
     def pick(self, exchange: Exchange, now: float, tried: Sequence[Endpoint]) -> Endpoint:
         """The endpoint for this try. Raises NoBackend or NoEndpoints."""
-        if self._plain and not tried and not self.ejections.any:
+        avoid = exchange.avoid
+        if self._plain and not tried and not avoid and not self.ejections.any:
             return self.balancer.pick(self.endpoints, exchange)
-        endpoints = self._choice(now, tried)
+        endpoints = self._choice(now, tried, avoid)
         if not endpoints:
             if not self.resolved:
                 raise NoBackend(f"{self.name}: there is no such Service or port")
@@ -97,14 +98,16 @@ class Backend:
                 self._look()
         return picked
 
-    def _choice(self, now: float, tried: Sequence[Endpoint]) -> Sequence[Endpoint]:
+    def _choice(self, now: float, tried: Sequence[Endpoint], avoid: Sequence[Endpoint]) -> Sequence[Endpoint]:
         endpoints: Sequence[Endpoint] = self.endpoints
-        if tried:
-            return not_ejected(endpoints, self.ejections, now, tried, self._panic)
+        if tried or avoid:
+            # a second try, for which panic is none: somebody who is well, and if possible has not been asked yet
+            left = not_ejected(endpoints, self.ejections, now, tried, 0)
+            return [e for e in left if e not in avoid] or left
         if self.ejections.any:
-            left = tuple(not_ejected(endpoints, self.ejections, now, (), self._panic))
+            believed = tuple(not_ejected(endpoints, self.ejections, now, (), self._panic))
             # the same object, so that a balancer sees with `is` that nothing has changed
-            endpoints = self._last = self._last if left == self._last else left
+            endpoints = self._last = self._last if believed == self._last else believed
         if self._zones is not None and self._zoned:
             return self._zones.choose(endpoints)
         return endpoints

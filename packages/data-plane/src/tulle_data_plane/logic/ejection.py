@@ -1,4 +1,4 @@
-"""Ejection: endpoints that did not accept a connection are left alone for a while.
+"""Ejection: endpoints that did not accept a connection, or that a policy says so of, are left alone for a while.
 
 Pure; the time is passed in. Back-off doubles from 1 s to 60 s with each failure after an ejection has ended, and is
 forgotten when the endpoint has been well for as long as its last ejection, or has left.
@@ -33,6 +33,14 @@ class Ejections:
         recent = length and now - until < length
         length = min(MAX_SECONDS, length * 2) if recent and lasting else FIRST_SECONDS
         self._until[endpoint] = (now + length, length)
+
+    def eject(self, endpoint: Endpoint, until: float) -> None:
+        """Leave `endpoint` alone until then, whatever was said before: a policy keeps its own count of failures."""
+        self._until[endpoint] = (until, 0.0)
+
+    def readmit(self, endpoint: Endpoint) -> None:
+        """Forget what is held against `endpoint`."""
+        self._until.pop(endpoint, None)
 
     def ejected(self, endpoint: Endpoint, now: float) -> bool:
         """Is `endpoint` to be left alone at `now`?"""
