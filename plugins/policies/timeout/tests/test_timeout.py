@@ -144,7 +144,7 @@ def test_zero_seconds_lift_the_limit():
     [
         ({"request": "2 s"}, "expected a duration such as \"10s\", \"500ms\" or \"1h30m\", got '2 s'"),
         ({"request": 2}, 'spec.config.request: expected a duration such as "10s", "500ms" or "1h30m", got 2'),
-        ({}, "spec.config: object missing required field request"),
+        ({"request": "2s", "per_try": "fast"}, "spec.config.per_try: expected a duration"),
         ({"request": "2s", "requst": "3s"}, "spec.config: unknown field 'requst'; did you mean 'request'?"),
         ({"request": "-2s"}, "got '-2s'"),
     ],
@@ -153,6 +153,90 @@ def test_bad_configuration_is_refused_with_what_would_be_right(config, problem):
     with pytest.raises(ConfigError) as refused:
         decode(TimeoutConfig, config)
     assert problem in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "problem"),
+    [
+        ({}, "request, per_try, idle: none is there; at least one"),
+        ({"request": "1s", "per_try": "2s"}, "per_try: at most request, which is 1 s; got 2 s"),
+        ({"request": "0s", "per_try": "2s"}, None),
+        ({"idle": "0s"}, None),
+    ],
+)
+def test_what_types_cannot_say(config, problem):
+    said = Timeout().check(decode(TimeoutConfig, config))
+    assert [text.startswith(problem) for text in said] == ([True] if problem else [])
+
+
+# --- each try, and silence --------------------------------------------------------------------------------------------
+
+
+def test_each_try_has_its_own_time_to_the_end_of_its_answer():
+    async def slow(exchange):
+        await trio.sleep(0.5)
+        return Response(200, body=Pieces(count=exchange.attempts, gap=0.4))
+
+    async def test():
+        policy, runtime = Timeout(), TrioRuntime()
+        config = TimeoutConfig(per_try=Duration(1))
+        assert policy.build(config, slow, runtime) is slow, "nothing around all tries"
+        handler = policy.build_endpoint(config, slow, runtime)
+        exchange = Exchange()
+        exchange.attempts = 10
+        response = await handler(exchange)
+        with pytest.raises(TimedOut, match="no complete answer of a try within 1 s"):
+            await read_all(response.body)
+        assert trio.current_time() == pytest.approx(1)
+        exchange.attempts = 0  # the next try
+        assert await read_all((await handler(exchange)).body) == []
+        assert trio.current_time() == pytest.approx(1.9)
+
+    run(test)
+
+
+def test_without_per_try_there_is_nothing_at_the_endpoint():
+    async def next(exchange):
+        raise AssertionError
+
+    for config in (TimeoutConfig(request=Duration(1)), TimeoutConfig(per_try=Duration(0))):
+        assert Timeout().build_endpoint(config, next, TrioRuntime()) is next
+
+
+def test_silence_ends_an_answer_and_talking_does_not():
+    async def next(exchange):
+        await trio.sleep(30)  # the time to the head is not silence
+        return Response(200, body=Pieces(count=50, gap=exchange.attempts))
+
+    async def test():
+        handler = Timeout().build(TimeoutConfig(idle=Duration(2)), next, TrioRuntime())
+        exchange = Exchange()
+        exchange.attempts = 1
+        assert len(await read_all((await handler(exchange)).body)) == 50
+        exchange.attempts = 3
+        response = await handler(exchange)
+        began = trio.current_time()
+        with pytest.raises(TimedOut, match="nothing more of the answer for 2 s"):
+            await response.body.read()
+        assert trio.current_time() - began == pytest.approx(2)
+        inner = response.body.inner
+        await response.body.aclose()
+        assert inner.closed
+
+    run(test)
+
+
+def test_silence_counts_within_the_time_for_all():
+    async def next(exchange):
+        return Response(200, body=Pieces(count=50, gap=0.9))
+
+    async def test():
+        config = TimeoutConfig(request=Duration(3), idle=Duration(1))
+        response = await Timeout().build(config, next, TrioRuntime())(Exchange())
+        with pytest.raises(TimedOut, match="no complete answer within 3 s"):
+            await read_all(response.body)
+
+    run(test)
 
 
 def test_good_configuration():
