@@ -4,10 +4,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from tulle_control_plane.control_plane import directions_of
 from tulle_control_plane.core.parse import Parser, PluginsAtHand
-from tulle_control_plane.core.policies import Directions
 from tulle_control_plane.core.results import Destination, Inbound
 from tulle_control_plane.core.snapshots import DestinationKey, InboundKey, Snapshots
+from tulle_plugin_api.loader import Plugins
 from tulle_plugin_api.protocols import Config, Deleted, Policy, Synced, Upserted
 
 
@@ -25,7 +26,17 @@ class AnyPolicy(Policy[NumberConfig]):
         return next
 
 
-POLICIES = {"timeout": AnyPolicy("outbound"), "authorization": AnyPolicy("inbound"), "fault": AnyPolicy("both")}
+class SendingPolicy(AnyPolicy):
+    """Sends to the Service "shadow", port n; 0: its author made a mistake."""
+
+    def backends(self, config):
+        return [("shadow", 80 // config.n * config.n)]
+
+
+POLICIES = {
+    "timeout": AnyPolicy("outbound"), "authorization": AnyPolicy("inbound"), "fault": AnyPolicy("both"),
+    "mirror": SendingPolicy("outbound"),
+}
 BALANCERS = {name: lambda config, runtime: object() for name in ("round-robin", "random")}
 
 
@@ -150,7 +161,7 @@ class World:
     def __init__(self, *objects: dict[str, Any]) -> None:
         self.snapshots = Snapshots(
             parser=Parser(PluginsAtHand(POLICIES, BALANCERS)),
-            directions=Directions({name: policy.direction for name, policy in POLICIES.items()}),
+            directions=directions_of(Plugins(policies=POLICIES)),
         )
         self.tell(*objects)
         self.snapshots.apply(Synced())

@@ -129,3 +129,39 @@ def test_a_policy_may_not_reach_into_another_namespace(shop, make):
 def test_the_system_namespace_may_reach_any_namespace(shop, make):
     shop.tell(make.policy("p", "Namespace", "default", ns="tulle-system"))
     assert outbound(shop) == {("timeout", "tulle-system/p")}
+
+
+def shadows(shop):
+    return {b.name: (b.resolved, [e.address for e in b.endpoints]) for b in shop.destination().backends[1:]}
+
+
+def test_where_a_policy_sends_to_is_a_backend_that_no_route_has(shop, make):
+    shop.tell(make.policy("m", "Service", "app-b", type="mirror", config={"n": 80}))
+    assert shadows(shop) == {"default/shadow:80": (False, [])}
+    shop.tell(
+        make.service("shadow", ip="10.96.0.8"),
+        make.slice("shadow", endpoints=[make.endpoint("10.244.0.8", "s")]),
+    )
+    assert shadows(shop) == {"default/shadow:80": (True, ["10.244.0.8"])}, "and what happens there is told"
+    assert not shop.destination().routes
+    shop.delete("MeshPolicy", "m")
+    assert shadows(shop) == {}
+
+
+def test_so_is_where_a_policy_of_a_route_sends_to_and_each_backend_is_there_once(shop, make):
+    shop.tell(make.route(), make.policy("m", "HTTPRoute", "app-b", type="mirror", config={"n": 80}),
+              make.policy("s", "Service", "app-b", type="mirror", config={"n": 40}))
+    assert list(shadows(shop)) == ["default/shadow:80"]
+
+
+def test_a_policy_plugin_that_raises_when_it_is_asked_sends_nowhere(shop, make, caplog):
+    shop.tell(make.policy("m", "Service", "app-b", type="mirror", config={"n": 0}))
+    assert shadows(shop) == {}
+    assert "policy plugin mirror" in caplog.text
+    assert outbound(shop) == {("mirror", "default/m")}
+
+
+def test_nobody_sends_requests_where_only_bytes_go(shop, make):
+    shop.tell(make.service(ports=[80], annotations={"tulle.dev/opaque-ports": "80"}),
+              make.policy("m", "Service", "app-b", type="mirror", config={"n": 80}))
+    assert shadows(shop) == {}

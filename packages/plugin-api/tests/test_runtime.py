@@ -2,8 +2,21 @@
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import MockClock
-from tulle_plugin_api import TimedOut, TrioRuntime
+from tulle_plugin_api import (
+    Address,
+    Config,
+    ConfigError,
+    Endpoint,
+    ListedEndpoints,
+    Percent,
+    Policy,
+    TimedOut,
+    TrioRuntime,
+    WrappedBody,
+)
+from tulle_plugin_api.config import decode
 
 
 def run(test):
@@ -89,3 +102,132 @@ def test_no_time_at_all_is_refused(seconds):
 def test_chance_can_be_seeded():
     assert TrioRuntime(7).random.random() == TrioRuntime(7).random.random()
     assert TrioRuntime().random.random() != TrioRuntime().random.random()
+
+
+def test_an_event_wakes_who_waits_now_and_later():
+    async def test():
+        runtime, woken = TrioRuntime(), []
+        event = runtime.event()
+
+        async def wait(name):
+            await event.wait()
+            woken.append(name)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait, "one")
+            nursery.start_soon(wait, "two")
+            await trio.testing.wait_all_tasks_blocked()
+            assert woken == []
+            event.set()
+            event.set()
+        await wait("later")
+        assert sorted(woken) == ["later", "one", "two"]
+
+    run(test)
+
+
+def test_what_is_counted_can_be_read():
+    runtime = TrioRuntime()
+    runtime.count("a_total")
+    runtime.count("a_total", 2)
+    runtime.count("b_total", 0)
+    assert runtime.counters == {"a_total": 3, "b_total": 0}
+
+
+def test_background_work_outlives_its_caller_and_harms_nobody(caplog):
+    async def test():
+        runtime, done = TrioRuntime(), []
+
+        async def work(name):
+            await runtime.sleep(1)
+            done.append(name)
+            raise KeyError(name)
+
+        runtime.spawn(work, "one")
+        runtime.spawn(work, "two")
+        assert done == []
+        await runtime.sleep(2)
+        assert sorted(done) == ["one", "two"]
+        assert runtime.counters == {"policy_background_failures_total": 2}
+
+        runtime.spawn(trio.sleep_forever)  # does not keep the run from ending
+
+    run(test)
+    assert "background task failed" in caplog.text
+
+
+def test_a_side_and_endpoints():
+    assert TrioRuntime().direction == "outbound"
+    assert TrioRuntime(direction="inbound").direction == "inbound"
+    assert TrioRuntime().endpoints.all("anything") == ()
+
+
+def test_listed_endpoints_are_usable_unless_ejected():
+    now = [0.0]
+    one, two = (Endpoint(Address("10.0.0.1", port)) for port in (1, 2))
+    endpoints = ListedEndpoints({"b": [one, two]}, lambda: now[0])
+    endpoints.eject("b", one, 10)
+    assert endpoints.all("b") == [one, two]
+    assert endpoints.usable("b") == [two]
+    now[0] = 10
+    assert endpoints.usable("b") == [one, two]
+    endpoints.eject("b", one, 10)
+    endpoints.readmit("b", one)
+    endpoints.readmit("b", one)
+    assert endpoints.usable("b") == [one, two]
+    endpoints.eject("b", one, 10)
+    endpoints.eject("b", two, 10)
+    assert endpoints.usable("b") == [one, two], "all of them when all are"
+
+
+def test_a_wrapped_body_is_the_inner_one():
+    class Body:
+        def __init__(self):
+            self.closed, self.left = 0, [b"a"]
+
+        async def read(self):
+            return self.left.pop() if self.left else b""
+
+        async def aclose(self):
+            self.closed += 1
+
+    class Ready(Body):
+        at_hand = True
+
+    async def test():
+        body = Body()
+        wrapped = WrappedBody(body)
+        assert [await wrapped.read(), await wrapped.read()] == [b"a", b""]
+        await wrapped.aclose()
+        assert (body.closed, wrapped.at_hand) == (1, False)
+        assert WrappedBody(WrappedBody(Ready())).at_hand is True
+
+    run(test)
+
+
+class Plain(Config):
+    """No settings."""
+
+
+def test_a_policy_has_no_endpoint_part_and_sends_nowhere_unless_it_says_so():
+    class Some(Policy[Plain]):
+        config = Plain
+
+        def build(self, config, next, runtime):
+            raise AssertionError
+
+    async def next(exchange):
+        raise AssertionError
+
+    assert Some().build_endpoint(Plain(), next, TrioRuntime()) is next
+    assert Some().backends(Plain()) == ()
+
+
+@pytest.mark.parametrize(("given", "problem"), [(101, "<= 100.0"), (-1, ">= 0"), ("10%", "got str")])
+def test_a_share_is_in_per_cent(given, problem):
+    class Share(Config):
+        percent: Percent
+
+    assert decode(Share, {"percent": 10}).percent == 10
+    with pytest.raises(ConfigError, match=problem):
+        decode(Share, {"percent": given})

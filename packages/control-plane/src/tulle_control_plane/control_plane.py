@@ -12,12 +12,14 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import grpc.aio
+import msgspec
+from tulle_plugin_api.config import decode
 from tulle_plugin_api.loader import Plugins
-from tulle_plugin_api.protocols import Catalog
+from tulle_plugin_api.protocols import Catalog, Policy
 
 from tulle_control_plane.core.parse import Parser, PluginsAtHand
 from tulle_control_plane.core.policies import Directions
@@ -40,6 +42,22 @@ log = logging.getLogger(__name__)
 GRACE = 3.0  # seconds that streams have to end by themselves
 
 
+def directions_of(plugins: Plugins) -> Directions:
+    """What the policy plugins say of themselves. One that raises when it is asked sends nowhere, and is named."""
+
+    def sends_to(type_: str, config: str) -> Sequence[tuple[str, int]]:
+        policy = plugins.policies.get(type_)
+        if policy is None or type(policy).backends is Policy.backends:
+            return ()
+        try:
+            return list(policy.backends(decode(policy.config, msgspec.json.decode(config or "{}"))))
+        except Exception:
+            log.exception("policy plugin %s could not say where it sends to", type_)
+            return ()
+
+    return Directions({name: policy.direction for name, policy in plugins.policies.items()}, sends_to)
+
+
 class ControlPlane:
     """One instance a process. `started` is set once it listens; `stopping` ends it."""
 
@@ -53,7 +71,7 @@ class ControlPlane:
         self.snapshots = Snapshots(
             parser=Parser(at_hand, settings.system_namespace),
             settings=MeshSettings(settings.cluster_domain, settings.opaque_ports),
-            directions=Directions({name: policy.direction for name, policy in plugins.policies.items()}),
+            directions=directions_of(plugins),
         )
         self.proxies = Proxies(self.snapshots, time.time)
         self.feed = Feed(settings.catalog, make_catalog, self.snapshots, self.proxies.changed)

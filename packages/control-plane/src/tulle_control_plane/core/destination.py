@@ -8,9 +8,9 @@ from __future__ import annotations
 from tulle_control_plane.core.addresses import parse_destination
 from tulle_control_plane.core.policies import Directions, balancer_of, on_service
 from tulle_control_plane.core.reader import Reader
-from tulle_control_plane.core.results import Destination, Protocol
+from tulle_control_plane.core.results import Backend, Destination, Policy, Protocol, Route
 from tulle_control_plane.core.routing import compile_routes
-from tulle_control_plane.core.services import Settings, protocol_of, reference
+from tulle_control_plane.core.services import Settings, backend_of, protocol_of, reference
 
 
 def compute_destination(
@@ -26,8 +26,12 @@ def compute_destination(
         return Destination(address)
     protocol = protocol_of(reader, service, port, settings)
     routes, backends = compile_routes(reader, client, service, port, settings, directions)
+    policies = on_service(reader, service.key, directions, "outbound")
     if protocol is Protocol.OPAQUE:
         routes, backends = (), backends[:1]  # an HTTPRoute says nothing about bytes
+    else:
+        more = _of_policies(reader, service.namespace, policies, routes, backends, settings, directions)
+        backends = (*backends, *more)
     balancer, balancer_config = balancer_of(reader, service.key)
     return Destination(
         address=address,
@@ -36,7 +40,27 @@ def compute_destination(
         protocol=protocol,
         routes=routes,
         backends=backends,
-        policies=on_service(reader, service.key, directions, "outbound"),
+        policies=policies,
         balancer=balancer,
         balancer_config=balancer_config,
     )
+
+
+def _of_policies(
+    reader: Reader,
+    namespace: str,
+    policies: tuple[Policy, ...],
+    routes: tuple[Route, ...],
+    known: tuple[Backend, ...],
+    settings: Settings,
+    directions: Directions,
+) -> tuple[Backend, ...]:
+    """Backends that only policies send to, such as a mirror's: Services in the namespace of the one that is called."""
+    names = {backend.name for backend in known}
+    more: dict[str, Backend] = {}
+    for policy in (*policies, *(policy for route in routes for policy in route.policies)):
+        for name, port in directions.sends_to(policy.type, policy.config):
+            backend = backend_of(reader, (namespace, name), port, settings)
+            if backend.name not in names:
+                more[backend.name] = backend
+    return tuple(more[name] for name in sorted(more))

@@ -2,12 +2,13 @@
 
 Owns attachment. Nearest first: a rule of a route (sectionName), the route, the Service, its Namespace, the Mesh. Of
 two of one type on one target the older holds, then the first by namespace and name (Gateway API, GEP-713).
-Refuses to know what policies do: a plugin's `direction` says on which side it runs, and that is all.
+Refuses to know what policies do: a plugin's `direction` says on which side it runs, its `backends` which other
+Services it sends to, and that is all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -18,11 +19,17 @@ from tulle_control_plane.core.reader import Reader
 from tulle_control_plane.core.results import Policy
 
 
+def _nowhere(type_: str, config: str) -> Sequence[tuple[str, int]]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Directions:
     """On which side each type of policy runs: "inbound", "outbound" or "both"; unknown types run outbound."""
 
     by_type: Mapping[str, str] = field(default_factory=dict)
+    sends_to: Callable[[str, str], Sequence[tuple[str, int]]] = _nowhere
+    """Of a type and its configuration (JSON): other Services that it sends to, by name and port."""
 
     def allows(self, type_: str, direction: str) -> bool:
         """Whether that type runs there."""

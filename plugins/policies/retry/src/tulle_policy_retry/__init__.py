@@ -229,6 +229,7 @@ class Retry(Policy[RetryConfig]):
                 await runtime.sleep(pause)
                 if isinstance(body, _Replay):
                     body.rewind()
+                    exchange.body = body  # whatever was put around it further in
 
         return handle
 
