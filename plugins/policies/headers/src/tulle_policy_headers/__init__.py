@@ -65,10 +65,10 @@ class HeaderFields(Policy[HeadersConfig]):
 
         async def handle(exchange: Exchange) -> Response:
             if request is not None:
-                request(exchange.headers)
+                exchange.headers = request(exchange.headers)
             answer = await next(exchange)
             if response is not None:
-                response(answer.headers)
+                answer.headers = response(answer.headers)
             return answer
 
         return handle
@@ -91,21 +91,21 @@ def _problems(where: str, edit: EditConfig) -> list[str]:
     return problems
 
 
-def _editor(edit: EditConfig) -> Callable[[Headers], None] | None:
-    """The edits as one function; None for none."""
+def _editor(edit: EditConfig) -> Callable[[Headers], Headers] | None:
+    """The edits as one function; None for none. What can be worked out beforehand is, validation included."""
     if not _edits(edit):
         return None
-    to_set, to_add, to_remove = tuple(edit.set.items()), tuple(edit.add.items()), edit.remove
+    removed = {name.lower() for name in edit.remove}
+    given = (*edit.set.items(), *edit.add.items())
+    block = Headers.of([(name, value) for name, value in given if name.lower() not in removed]).block
+    gone = tuple(removed.union(name.lower() for name in edit.set))
 
-    def edit_fields(headers: Headers) -> None:
-        for name, value in to_set:
-            headers.set(name, value)
-        for name, value in to_add:
-            headers.add(name, value)
-        for name in to_remove:
+    def edited(headers: Headers) -> Headers:
+        for name in gone:
             headers.remove(name)
+        return Headers(headers.block + block) if block else headers
 
-    return edit_fields
+    return edited
 
 
 @hookimpl
