@@ -479,6 +479,19 @@ async def test_preflights_cost_no_token():
 
 
 @pytest.mark.trio
+async def test_probes_are_spared():
+    async with mesh() as m, http_upstream() as app:
+        policies = [spec("rate-limit", requests=1, per="1h"), spec("fault", abort={"status": 503}, side="server")]
+        port = pb.InboundPort(port=app.port, policies=policies, probe_paths=["/healthz"])
+        m.table.apply_inbound(pb.Inbound(ports=[port]))
+        async with m.client(Address("127.0.0.1", app.port), "inbound") as client:
+            for _ in range(5):
+                assert (await client.get("/healthz", user_agent="kube-probe/1.30")).status == 200
+            assert [(await client.get("/healthz")).status for _ in range(2)] == [503, 429]
+        assert len(app.requests) == 5
+
+
+@pytest.mark.trio
 async def test_a_change_starts_counts_afresh():
     async with mesh() as m, http_upstream() as app, http_upstream(answers(503)) as bad:
         policies = [spec("rate-limit", requests=3, per="1h", burst=3, side="client"),

@@ -7,7 +7,17 @@ from tulle_plugin_api.body import WrappedBody
 from tulle_plugin_api.config import ConfigError, Duration, Percent, duration
 from tulle_plugin_api.endpoints import Endpoints, ListedEndpoints
 from tulle_plugin_api.errors import Failure, Refused, TimedOut
-from tulle_plugin_api.exchange import Address, Body, Direction, Endpoint, Exchange, Handler, Response, Service
+from tulle_plugin_api.exchange import (
+    PROBE_ROUTE,
+    Address,
+    Body,
+    Direction,
+    Endpoint,
+    Exchange,
+    Handler,
+    Response,
+    Service,
+)
 from tulle_plugin_api.headers import Headers
 from tulle_plugin_api.hookspecs import CONTRACT_VERSION, hookimpl
 from tulle_plugin_api.loader import PluginInfo, Plugins, load
@@ -34,6 +44,7 @@ from tulle_plugin_api.runtime import Event, Runtime, TrioRuntime
 
 __all__ = [
     "CONTRACT_VERSION",
+    "PROBE_ROUTE",
     "Address",
     "Balancer",
     "BalancerFactory",

@@ -18,6 +18,10 @@ from tulle_plugin_api.headers import Headers
 Direction: TypeAlias = Literal["inbound", "outbound"]
 
 
+PROBE_ROUTE = "probe"
+"""`Exchange.route` of a kubelet's health probe. No route of an object has this name: those have slashes."""
+
+
 class Address(NamedTuple):
     """An IP address (no brackets) and a port."""
 

@@ -3,7 +3,7 @@
 import pytest
 import trio
 from trio.testing import MockClock
-from tulle_plugin_api import ConfigError, Exchange, Headers, Position, Refused, Response, TrioRuntime, load
+from tulle_plugin_api import PROBE_ROUTE, ConfigError, Exchange, Headers, Position, Refused, Response, TrioRuntime, load
 from tulle_plugin_api.config import decode
 from tulle_policy_fault import Fault, FaultConfig
 
@@ -99,6 +99,16 @@ def test_only_requests_with_the_headers_are_meant(wanted, given, meant):
     async def test():
         handler, _ = build(abort=ABORT, delay=DELAY, headers=wanted)
         assert await outcome(handler, request(**given)) == ((2, 503) if meant else (0, 200))
+
+    run(test)
+
+
+def test_a_kubelets_probes_are_spared():
+    async def test():
+        handler, _ = build(direction="inbound", side="server", abort=ABORT, delay=DELAY)
+        probe = request()
+        probe.route = PROBE_ROUTE
+        assert await outcome(handler, probe) == (0, 200)
 
     run(test)
 

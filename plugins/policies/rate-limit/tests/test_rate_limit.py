@@ -4,10 +4,11 @@ import random
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 from tulle_plugin_api import (
+    PROBE_ROUTE,
     Address,
     ConfigError,
     Exchange,
@@ -81,6 +82,7 @@ def runtime_seconds(text):
     return {"1s": 1, "500ms": 0.5}[text]
 
 
+@settings(deadline=None)  # on a busy machine any example may be slow
 @given(
     st.integers(1, 50), st.floats(0.1, 60), st.integers(1, 50),
     st.lists(st.floats(0, 3), max_size=50), st.floats(0, 4e9),
@@ -97,6 +99,7 @@ def test_no_span_of_time_admits_more_than_the_bucket_holds(requests, per, burst,
             assert last - first + 1 <= allowed + 1e-3
 
 
+@settings(deadline=None)
 @given(st.integers(1, 50), st.floats(0.1, 60), st.integers(1, 50), st.lists(st.floats(0, 3), min_size=1, max_size=100))
 def test_whoever_waits_as_told_is_admitted_and_a_moment_earlier_is_not(requests, per, burst, gaps):
     buckets, now = Buckets(requests, per, burst, 10), 0.0
@@ -151,6 +154,17 @@ def test_who_shares_a_bucket(given, first, second, together):
         assert await admitted(handler, first)
         assert not await admitted(handler, first)
         assert await admitted(handler, second) is not together
+
+    run(test)
+
+
+def test_a_kubelets_probes_are_not_limited():
+    async def test():
+        handler, _ = build(requests=1, per="1h")
+        probe = request()
+        probe.route = PROBE_ROUTE
+        assert all([await admitted(handler, probe) for _ in range(10)])
+        assert [await admitted(handler) for _ in range(2)] == [True, False]
 
     run(test)
 

@@ -1,7 +1,7 @@
 """The budget alone: what it admits, for any sequence of events."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tulle_policy_retry import Budget
 
@@ -10,6 +10,7 @@ events = st.lists(
 )
 
 
+@settings(deadline=None)  # on a busy machine any example may be slow
 @given(events, st.sampled_from([0.0, 0.2, 1.0]), st.sampled_from([0.0, 0.5, 2.0]), st.sampled_from([1.0, 10.0]))
 def test_failed_retries_are_bounded_whatever_happens(happened, ratio, per_second, window):
     start = now = 1000.0
@@ -35,6 +36,7 @@ def test_failed_retries_are_bounded_whatever_happens(happened, ratio, per_second
             budget.refund()
 
 
+@settings(deadline=None)
 @given(st.floats(6, 100), st.integers(1, 10))
 def test_the_larger_of_both_bounds_holds_and_not_their_sum(rate, attempts):
     """20% of `rate` is more than 1 a second: then 20% it is, once the first second's tokens are paid back."""

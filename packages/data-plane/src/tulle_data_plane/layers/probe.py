@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Collection
 
-from tulle_plugin_api import Exchange, Handler, Response
+from tulle_plugin_api import PROBE_ROUTE, Exchange, Handler, Response
 
-PROBE_ROUTE = "probe"
-"""`Exchange.route` of a probe. No route of an object has this name: those have slashes."""
-
+__all__ = ["PROBE_ROUTE", "probe"]
 
 def probe(paths: Collection[str], next: Handler) -> Handler:
     """Mark requests for `paths` that come from a kubelet (User-Agent "kube-probe/...")."""

@@ -97,9 +97,10 @@ class Circuit:
         self.state = State.CLOSED
         self.until = 0.0  # OPEN until then; HALF_OPEN: the probe is given up then
         self.length = 0.0  # of the ejection, seconds
-        self._reset(0.0)
+        self.reset(0.0)
 
-    def _reset(self, now: float) -> None:
+    def reset(self, now: float) -> None:
+        """Start to count afresh."""
         self._in_a_row = 0
         self._requests = self._failed = 0
         self._old = (0, 0)  # requests and failures of the half window before this one
@@ -139,7 +140,7 @@ class Circuit:
     def close(self, now: float) -> None:
         """The probe succeeded."""
         self.state, self.length = State.CLOSED, 0.0
-        self._reset(now)
+        self.reset(now)
 
 
 class CircuitBreaker(Policy[CircuitBreakerConfig]):
@@ -255,13 +256,15 @@ class _Ward:
 
     def eject(self, backend: str, endpoint: Endpoint, circuit: Circuit) -> None:
         """Open the circuit, unless too many are open."""
+        now = self._runtime.now()
         known = self._runtime.endpoints.all(backend)
         out = sum(1 for e in known if (c := self.circuits.get((backend, e))) and c.state is not State.CLOSED)
         if (out + 1) * 100 > self._config.max_ejected_percent * len(known):
             self._runtime.count("circuit_breaker_ejections_withheld_total")
+            circuit.reset(now)  # or each further failure would look at all endpoints again
             return
         self._runtime.count("circuit_breaker_ejections_total")
-        self._runtime.endpoints.eject(backend, endpoint, circuit.open(self._runtime.now()))
+        self._runtime.endpoints.eject(backend, endpoint, circuit.open(now))
 
     def probed(self, backend: str, endpoint: Endpoint, circuit: Circuit, failed: bool | None) -> None:
         """The probe ended. One that says nothing leaves the endpoint for the next request to probe."""

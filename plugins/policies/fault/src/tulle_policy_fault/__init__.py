@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 from tulle_plugin_api import (
+    PROBE_ROUTE,
     Config,
     Duration,
     Exchange,
@@ -86,8 +87,8 @@ class Fault(Policy[FaultConfig]):
         count, chance = runtime.count, runtime.random.random  # below 1, so that 100 % is all of them
 
         async def handle(exchange: Exchange) -> Response:
-            if wanted and not _match(exchange, wanted):
-                return await next(exchange)
+            if (wanted and not _match(exchange, wanted)) or exchange.route == PROBE_ROUTE:
+                return await next(exchange)  # not meant; or a kubelet's, who would restart the pod
             if chance() < delayed:
                 count("fault_delays_total")
                 await runtime.sleep(delay)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 from tulle_plugin_api import (
+    PROBE_ROUTE,
     Config,
     Duration,
     Exchange,
@@ -48,7 +49,7 @@ class RateLimitConfig(Config):
     """For `by: header`. Requests without it share one bucket."""
     side: Literal["client", "server"] = "server"
     """Each server's proxy limits what comes in, or each client's what goes out."""
-    max_keys: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    max_keys: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
     """Buckets that are remembered. Further clients or values share one, until some are full again."""
 
 
@@ -130,6 +131,8 @@ class RateLimit(Policy[RateLimitConfig]):
         limit = f"more than {config.requests} requests in {config.per:g} s" + WHOSE[config.by]
 
         async def handle(exchange: Exchange) -> Response:
+            if exchange.route == PROBE_ROUTE:  # else a kubelet would restart the pod because it is busy
+                return await next(exchange)
             wait = take(key_of(exchange), now())
             if wait:
                 runtime.count("rate_limit_refused_total")
