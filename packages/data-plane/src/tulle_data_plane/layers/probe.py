@@ -12,6 +12,7 @@ from tulle_plugin_api import PROBE_ROUTE, Exchange, Handler, Response
 
 __all__ = ["PROBE_ROUTE", "probe"]
 
+
 def probe(paths: Collection[str], next: Handler) -> Handler:
     """Mark requests for `paths` that come from a kubelet (User-Agent "kube-probe/...")."""
 
