@@ -141,6 +141,22 @@ async def test_an_exporters_task_runs_as_long_as_the_proxy_and_is_closed_after_t
     assert not exporter.running
 
 
+async def test_an_exporters_own_counters_are_among_the_proxys_and_cannot_break_them(mesh, harness):
+    class Counting(Pushing):
+        def counters(self):
+            return {"dropped_total": 3}
+
+    class Broken(Pushing):
+        def counters(self):
+            raise ValueError("x")
+
+    plugins = harness.plugins(exporters={"counting": Counting, "broken": Broken, "none": Pushing})
+    async with mesh(plugins, exporters=("counting", "broken", "none")) as m:
+        found = {name: value for name, value in m.proxy.counters().items() if "exporter" in name}
+        assert found == {'tulle_proxy_exporter_dropped_total{exporter="counting"}': 3}
+        assert m.counter("exporter_failures_total") == 1
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(1), Panic()], ids=repr)
 @pytest.mark.parametrize("where", ["run", "close"])
 async def test_an_exporter_that_breaks_does_not_take_others_along(mesh, harness, error, where):

@@ -144,7 +144,21 @@ class Proxy:
             "tulle_proxy_resident_bytes": process.resident_bytes,
             "tulle_proxy_open_descriptors": process.open_descriptors,
             "tulle_proxy_tasks": process.tasks,
+            **self._exporters_counters(),
         }
+
+    def _exporters_counters(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, exporter in self.exporters.items():
+            try:
+                own = dict(exporter.counters())
+            except BaseException as error:
+                if must_go_on(error):
+                    raise
+                self.host.count("exporter_failures_total")
+                continue
+            found |= {f'tulle_proxy_exporter_{key}{{exporter="{name}"}}': value for key, value in own.items()}
+        return found
 
     # --- life -----------------------------------------------------------------------------------------------
 

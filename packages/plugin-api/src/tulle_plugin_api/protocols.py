@@ -147,6 +147,13 @@ class Exporter(ABC):
     async def aclose(self) -> None:
         """Send what is still queued; has 2 seconds."""
 
+    def counters(self) -> Mapping[str, float]:
+        """The exporter's own counters, read when somebody looks: `{"dropped_total": 3}`.
+
+        They appear among the proxy's as `tulle_proxy_exporter_dropped_total{exporter="NAME"}`.
+        """
+        return {}
+
 
 ExporterFactory: TypeAlias = Callable[[ExporterContext], Exporter]
 

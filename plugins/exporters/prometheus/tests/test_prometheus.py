@@ -249,7 +249,7 @@ def test_process_metrics():
     [
         ({"max_series": "many"}, "max_series: expected a whole number from 1, such as 1000, got 'many'"),
         ({"max_series": "0"}, "max_series"),
-        ({"buckets": "1,2"}, "unknown option 'buckets'; there is 'max_series'"),
+        ({"buckets": "1,2"}, "unknown option 'buckets'; known options: max_series"),
     ],
 )
 def test_bad_options_are_refused(options, problem):
