@@ -2,7 +2,7 @@
 
 import pytest
 from tulle_plugin_api import Address, Endpoint, Exchange, Service
-from tulle_plugin_api.flows import LABELS, Flows, Row, own, own_rows
+from tulle_plugin_api.flows import LABELS, Flows, Recent, Row, nodes, own, own_rows
 
 APP_B = Service("app-b", "default", 80, "app-b.default.svc.cluster.local:80")
 REPLICA = Endpoint(Address("10.0.0.1", 8080), "app-b-1", "default", "deployment/app-b")
@@ -81,3 +81,23 @@ def test_the_proxys_own_counters():
     assert list(own(counters)) == [("tulle_proxy_a_total", {}, 3), ("tulle_proxy_b", {"x": "1", "y": "2"}, 2.5)]
     labelled = Row("proxy", {"x": "1", "y": "2"}, {}, {"b": 2.5})
     assert list(own_rows(counters)) == [Row("proxy", {}, {"a": 3}, {}), labelled]
+
+
+def test_quantiles_are_of_what_came_since_the_last_time():
+    flows = Flows(dict)
+    recent = Recent(flows)
+    assert list(recent.rows()) == []
+    for _ in range(100):
+        flows.observe(exchange(ended=100.012))
+    (row,) = recent.rows()
+    assert (row.name, row.labels) == ("http", HERE)
+    assert set(row.gauges) == {"duration_p50_seconds", "duration_p90_seconds", "duration_p99_seconds"}
+    assert all(0.01 < value <= 0.015 for value in row.gauges.values())
+    assert list(recent.rows()) == []
+    flows.observe(exchange(ended=101.8))
+    (row,) = recent.rows()
+    assert all(1.5 < value <= 2 for value in row.gauges.values()), "not mixed with those of before"
+
+
+def test_labels_as_nodes_of_a_path():
+    assert nodes({"a": "default/app-b:80", "b": "", "c": "x.y z\n"}) == "default_app-b_80.-.x_y_z_"

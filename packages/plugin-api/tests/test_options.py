@@ -18,6 +18,8 @@ from tulle_plugin_api.options import Options
         (lambda o: o.share("x", 1.0), "0", 0.0),
         (lambda o: o.address("x", "localhost:8125"), None, ("localhost", 8125)),
         (lambda o: o.address("x", "localhost:8125"), "[fd00::7]:1", ("fd00::7", 1)),
+        (lambda o: o.datagram_address("x", "localhost:8125"), None, ("localhost", 8125)),
+        (lambda o: o.datagram_address("x", "localhost:8125"), "unix:///run/s", "/run/s"),
         (lambda o: o.url("x", "http://a/"), "https://b:8/c?d=e", "https://b:8/c?d=e"),
     ],
 )

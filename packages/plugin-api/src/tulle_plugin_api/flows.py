@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from tulle_plugin_api.exchange import Direction, Exchange
-from tulle_plugin_api.latency import BUCKET_COUNT, LATENCY_BUCKETS
+from tulle_plugin_api.latency import BUCKET_COUNT, LATENCY_BUCKETS, quantile
 
 MAX_SERIES = 1000
 OVERFLOW = "overflow"
@@ -230,6 +230,27 @@ class Flows(Generic[T]):
                 yield Row("tcp", {**one.labels, "reason": reason}, {"closed": count}, {})
 
 
+class Recent(Generic[T]):
+    """How durations were spread since the last time it was asked, for receivers that know no histograms."""
+
+    def __init__(self, flows: Flows[T]) -> None:
+        self._flows = flows
+        self._seen: dict[int, list[int]] = {}  # flows live as long as `Flows`, so their id is a good key
+
+    def rows(self) -> Iterator[Row]:
+        """A row of gauges for each flow that had requests: quantiles in seconds."""
+        for flow in self._flows.flows():
+            before = self._seen.get(id(flow))
+            now = self._seen[id(flow)] = list(flow.buckets)
+            counts = [a - b for a, b in zip(now, before, strict=True)] if before else now
+            if any(counts):
+                found = {f"duration_p{q}_seconds": quantile(q / 100, counts) or 0.0 for q in QUANTILES}
+                yield Row("http", flow.labels, {}, found)
+
+
+QUANTILES = (50, 90, 99)  # percent
+
+
 def _values(exchange: Exchange) -> tuple[str, ...]:
     """The values of the labels of the flow that an exchange belongs to."""
     service = exchange.service
@@ -264,6 +285,13 @@ def peer(exchange: Exchange) -> tuple[str, str]:
     match = _SPIFFE.fullmatch(exchange.source_identity)
     return (match[1], f"serviceaccount/{match[2]}") if match else ("", "")
 
+
+def nodes(labels: Labels) -> str:
+    """Labels' values as nodes of a dotted path, for receivers without tags: "outbound.app-b.default.-.true"."""
+    return ".".join([_NODE.sub("_", value) or "-" for value in labels.values()])
+
+
+_NODE = re.compile(r"[^a-zA-Z0-9_-]")
 
 # --- the proxy's own counters ----------------------------------------------------------------------------------
 

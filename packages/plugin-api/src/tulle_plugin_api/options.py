@@ -79,6 +79,13 @@ class Options:
             raise ValueError(f"{name}: expected host:port, such as {default}, got {text!r}")
         return host, int(port)
 
+    def datagram_address(self, name: str, default: str) -> tuple[str, int] | str:
+        """Host and port, or the path of a unix socket, "unix:///var/run/statsd.socket"."""
+        given = self._left.get(name, "")
+        if given.startswith("unix:///"):
+            return self.text(name).removeprefix("unix://")
+        return self.address(name, default)
+
     def url(self, name: str, default: str, example: str = "") -> str:
         """An address of a web server, http or https."""
         from urllib.parse import urlsplit  # 0.3 MB that only those who push over HTTP pay for

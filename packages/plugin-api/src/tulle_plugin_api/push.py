@@ -149,24 +149,25 @@ class Datagrams:
         return sock
 
     def send(self, datagram: bytes) -> bool:
-        """Hand one to the kernel, after `open`. False: it did not take it, or told that the last one was refused."""
+        """Hand one to the kernel, after `open`. False: its buffer is full, and the datagram was not taken.
+
+        Raises SendFailed when the kernel has heard that there is nobody; it may be an earlier datagram that it
+        heard of, so none since the last `refused` can be taken to have arrived.
+        """
         if self._socket is None:
-            return False
+            raise SendFailed(f"{self._to}: not open")
         try:
             self._socket.send(datagram)
-        except ConnectionRefusedError:
-            # what was refused is an earlier datagram (ICMP), so this one deserves its chance; one of the two is lost
-            try:
-                self._socket.send(datagram)
-            except OSError:
-                pass
-            return False
         except BlockingIOError:
             return False
-        except OSError:
+        except OSError as error:
             self.close()
-            return False
+            raise SendFailed(f"{self._to}: {error}") from error
         return True
+
+    def refused(self) -> bool:
+        """Whether the kernel has heard (by ICMP) that nobody takes what was sent. Asking forgets it."""
+        return self._socket is not None and self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
 
     def close(self) -> None:
         """Idempotent."""
