@@ -29,6 +29,7 @@ def main() -> None:
     lean.leave_out()
     from tulle_data_plane.main import main as run
 
+    lean.put_back()
     run()
 
 

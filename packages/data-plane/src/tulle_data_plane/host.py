@@ -9,7 +9,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
-from typing import TypeVarTuple
+from typing import TYPE_CHECKING, TypeVarTuple
 
 from tulle_plugin_api import Direction, Endpoints, Event, Exchange, Exporter, Plugins, TimedOut, TrioRuntime
 
@@ -23,6 +23,9 @@ from tulle_data_plane.shell.descriptors import ceiling
 from tulle_data_plane.shell.pool import Pool
 from tulle_data_plane.shell.splice import Pipes
 from tulle_data_plane.wire import http1
+
+if TYPE_CHECKING:
+    from tulle_plugin_api.trace import Tracer
 
 Ts = TypeVarTuple("Ts")
 
@@ -92,6 +95,7 @@ class Host:
         self.pipes = Pipes(self.ceiling)
         self.counters: dict[str, float] = {}
         self.runtime = DriverRuntime(self, "outbound", NO_ENDPOINTS, random.Random())
+        self.tracer: Tracer | None = None  # there is one when an exporter tells of spans
         self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._failures: dict[str, int] = {}
@@ -123,6 +127,10 @@ class Host:
         """Tell an exporter of each exchange that ends, and of each relayed connection that opens."""
         wants_opened = type(exporter).opened is not Exporter.opened
         self.observe(name, exporter.observe, exporter.opened if wants_opened else None)
+        if exporter.spans and self.tracer is None:
+            from tulle_plugin_api.trace import Tracer
+
+            self.tracer = Tracer(self.settings.trace_sample, self.settings.trace_format, self.runtime.random)
 
     def ended(self, exchange: Exchange) -> None:
         """An exchange ended. Never raises."""

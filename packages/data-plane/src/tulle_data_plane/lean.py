@@ -37,6 +37,22 @@ def leave_out() -> None:
         _stand_in("google.protobuf.internal.python_message", GeneratedProtocolMessageType=type)
 
 
+def put_back() -> None:
+    """Forget the stand-ins, once what must not import the real modules has been imported.
+
+    A plugin that is configured and needs `uuid` or `typing_extensions` (OpenTelemetry's SDK does) gets the real one.
+    """
+    for name, module in _stand_ins.items():
+        if sys.modules.get(name) is module:
+            del sys.modules[name]
+            parent, _, child = name.rpartition(".")
+            if parent and getattr(sys.modules.get(parent), child, None) is module:
+                delattr(sys.modules[parent], child)
+    _stand_ins.clear()
+    if sys.modules.get("typing_extensions", _stand_ins) is None:
+        del sys.modules["typing_extensions"]
+
+
 def give_back() -> None:
     """Return to the kernel what the C library holds on to after start-up: 1 MB. Takes under a millisecond."""
     import ctypes  # trio has it loaded
@@ -49,6 +65,11 @@ def give_back() -> None:
 def _stand_in(name: str, **attributes: object) -> None:
     module = types.ModuleType(name)
     vars(module).update(attributes)
-    if sys.modules.setdefault(name, module) is module and "." in name:
-        parent, _, child = name.rpartition(".")
-        setattr(import_module(parent), child, module)
+    if sys.modules.setdefault(name, module) is module:
+        _stand_ins[name] = module
+        if "." in name:
+            parent, _, child = name.rpartition(".")
+            setattr(import_module(parent), child, module)
+
+
+_stand_ins: dict[str, types.ModuleType] = {}

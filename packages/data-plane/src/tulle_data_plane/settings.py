@@ -14,6 +14,7 @@ DEFAULT_OPAQUE_PORTS = "25,587,3306,4444,5432,6379,9300,11211"
 """Ports whose servers usually speak first: SMTP, MySQL, PostgreSQL, Redis, Elasticsearch, memcached."""
 
 
+TRACE_FORMATS = ("w3c", "b3", "b3-multi")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -60,6 +61,8 @@ class Settings:
     opaque_ports: PortSet = field(default_factory=lambda: PortSet(DEFAULT_OPAQUE_PORTS))
     exporters: tuple[str, ...] = ("prometheus", "access-log")
     exporter_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    trace_sample: float = 0.01  # share of the traces that begin here to record; who asks by header decides himself
+    trace_format: str = "w3c"  # in which a trace that begins here is told to the next hop
     log_level: str = "info"
     drain_seconds: float = 120.0
     detect_seconds: float = 10.0
@@ -81,6 +84,22 @@ def _seconds(text: str) -> float:
     if not 0 < value < 1e6:
         raise ValueError("expected a positive number of seconds, such as 1.5")
     return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ValueError("expected a share from 0 to 1, such as 0.01 for one in a hundred")
+    return value
+
+
+def _trace_format(text: str) -> str:
+    if text not in TRACE_FORMATS:
+        raise ValueError(f"expected {', '.join(TRACE_FORMATS[:-1])} or {TRACE_FORMATS[-1]}")
+    return text
 
 
 def _is_number(text: str) -> bool:
@@ -126,6 +145,8 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("TULLE_ADMIN_PORT", "admin_port", _port),
     ("TULLE_OPAQUE_PORTS", "opaque_ports", PortSet),
     ("TULLE_EXPORTERS", "exporters", _names),
+    ("TULLE_TRACE_SAMPLE", "trace_sample", _share),
+    ("TULLE_TRACE_FORMAT", "trace_format", _trace_format),
     ("TULLE_LOG_LEVEL", "log_level", _level),
     ("TULLE_DRAIN_SECONDS", "drain_seconds", _seconds),
     ("TULLE_DETECT_SECONDS", "detect_seconds", _seconds),

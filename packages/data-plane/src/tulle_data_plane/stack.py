@@ -9,6 +9,8 @@ whole. Requests in flight finish on the handler they began with.
                codec tells observers, not a layer
   rescue       turns every failure below into an      rescue
                answer, so telemetry sees a status
+  trace        below rescue, above all that may        trace
+               fail: a refused request has a span
   route        decides which policies apply, and      route      (one a port)
                for which backend
   policies     PREFLIGHT, AUTHORIZE, LIMIT, REQUEST:  policies
@@ -167,7 +169,7 @@ def _build_outbound(
     return Target(
         service=_service(message.service),
         protocol=message.protocol,
-        handler=rescue(route(only.name, shares, random, build.wrapped(once, balanced))),
+        handler=rescue(_traced(host, route(only.name, shares, random, build.wrapped(once, balanced)))),
         tcp_handler=route(only.name, shares, random, connected),
         backends=backends,
     )
@@ -192,7 +194,7 @@ def inbound(port: pb.InboundPort, host: Host) -> Target:
     dialled = as_app(_to_destination(dial_http1(host.driver, host.inbound_pool, host.answers, trust_reason=False)))
     connected = as_app(_to_destination(dial_tcp(host.inbound_pool)))
     build = Build(host, "inbound", NO_ENDPOINTS)
-    handler = rescue(build.wrapped(_policies(port.policies, "inbound", host), dialled))
+    handler = rescue(_traced(host, build.wrapped(_policies(port.policies, "inbound", host), dialled)))
     return Target(
         service=service,
         protocol=port.protocol or pb.PROTOCOL_DETECT,
@@ -208,6 +210,14 @@ def _to_destination(next: Handler) -> Handler:
         return next(exchange)
 
     return handler
+
+
+def _traced(host: Host, next: Handler) -> Handler:
+    if host.tracer is None:
+        return next
+    from tulle_data_plane.layers.trace import trace  # a proxy that traces nothing does not load it
+
+    return trace(host.tracer, next)
 
 
 # --- policies -----------------------------------------------------------------------------------------------------

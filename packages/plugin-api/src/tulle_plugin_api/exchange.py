@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from tulle_plugin_api.headers import Headers
+
+if TYPE_CHECKING:
+    from tulle_plugin_api.trace import Span
 
 Direction: TypeAlias = Literal["inbound", "outbound"]
 
@@ -123,6 +126,8 @@ class Exchange:
     avoid: tuple[Endpoint, ...] = ()  # had their try: left out of balancing while there are others
     secured: bool = False  # mutual TLS on the network side of this proxy
     attempts: int = 0  # tries that were sent, or attempted, to an endpoint
+
+    span: Span | None = None  # this proxy's part in a trace, where some exporter tells of spans
 
     # --- how it ended ----------------------------------------------------------------------------------
     started: float = 0.0  # head of the request complete

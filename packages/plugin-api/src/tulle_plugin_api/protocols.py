@@ -130,6 +130,9 @@ class ExporterContext:
 class Exporter(ABC):
     """Turns exchanges into somebody's format. One instance a proxy."""
 
+    spans: bool = False
+    """True: it tells of spans. The proxy then takes part in traces, and gives exchanges their `span`."""
+
     @abstractmethod
     def observe(self, exchange: Exchange) -> None:
         """An exchange ended. On the hot path: count, or queue a tuple; no I/O. Raising is counted; often, disables."""
