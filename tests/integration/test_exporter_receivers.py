@@ -21,9 +21,10 @@ from pathlib import Path
 import pytest
 import trio
 from tulle_plugin_api import Address, Endpoint, Exchange, ExporterContext, Service, load
+from tulle_plugin_api.trace import Span
 
 RECEIVERS = Path(__file__).parents[2] / ".tulle" / "receivers"
-PATIENCE = 60  # seconds until a receiver counts as hung; Java takes ten to start
+PATIENCE = 100  # seconds until a receiver counts as hung; Java takes half a minute on a busy machine
 REQUESTS = 10_000
 ROUND = 500
 """Requests between two sends."""
@@ -38,7 +39,7 @@ REPLICAS = [
 
 
 def exchanges(count=REQUESTS):
-    """1 in 10 failed, over three workloads; durations of 1 to 100 ms."""
+    """1 in 10 failed, over three workloads; durations of 1 to 100 ms; two in turn are the two sides of one hop."""
     for number in range(count):
         made = Exchange()
         made.service, made.endpoint, made.backend = APP_B, REPLICAS[number % 3], "default/app-b:80"
@@ -46,6 +47,8 @@ def exchanges(count=REQUESTS):
         made.status = 503 if number % 10 == 0 else 200
         made.attempts, made.started, made.ended = 1, 1000.0, 1000.0 + (1 + number % 100) / 1000
         made.request_bytes, made.response_bytes = 10, 100
+        made.span = Span(f"{number // 2 + 1:032x}", f"{number + 1:016x}", f"{number:016x}" if number % 2 else "")
+        made.direction = "inbound" if number % 2 else "outbound"
         yield made
 
 
@@ -207,7 +210,7 @@ def test_dogstatsd(values):
         requests = samples("tulle_http_requests")
         assert sum(value for _, value in requests) == REQUESTS
         assert sum(value for labels, value in requests if 'status="503"' in labels) == REQUESTS / 10
-        assert len(requests) == 6  # three workloads, two statuses
+        assert len(requests) > 6  # three workloads, two statuses, and inbound
         assert total("tulle_http_request_duration_sum") == pytest.approx(REQUESTS * 0.0505)  # seconds
         text = get(f"http://127.0.0.1:{web}/metrics")
         assert not re.search(r"^statsd_exporter_(sample|tag)_errors_total(\{.*\})? [1-9]", text, re.M), text
@@ -357,3 +360,36 @@ def test_prometheus(tmp_path):
         finally:
             server.shutdown()
             thread.join()
+
+
+# --- zipkin -----------------------------------------------------------------------------------------------------------
+
+
+def test_zipkin(tmp_path):
+    """Zipkin's server in memory: so many traces, each of two spans that join up."""
+    java = shutil.which("java")
+    jars = sorted(RECEIVERS.glob("zipkin-server-*-exec.jar"))
+    if java is None or not jars:
+        pytest.skip("no java, or no zipkin-server here: scripts/receivers fetches it, where it can")
+    web = free_port()
+    settings = {**os.environ, "QUERY_PORT": str(web), "STORAGE_TYPE": "mem", "MEM_MAX_SPANS": "100000"}
+    settings["QUERY_LOOKBACK"] = str(10 * 365 * 86_400_000)
+
+    def serves():
+        return json.loads(get(f"http://127.0.0.1:{web}/health"))["status"] == "UP"
+
+    def traces(**asked):
+        query = urllib.parse.urlencode({"limit": 100_000, "lookback": 86_400_000, **asked})
+        return json.loads(get(f"http://127.0.0.1:{web}/api/v2/traces?{query}"))
+
+    with running(java, "-Xmx512m", "-jar", jars[-1], until=serves, env=settings, cwd=tmp_path):
+        told = export("zipkin", url=f"http://127.0.0.1:{web}/api/v2/spans")
+        assert (told["sent_total"], told["dropped_total"]) == (REQUESTS, 0)
+        found = eventually(traces, lambda found: sum(map(len, found)) == REQUESTS)
+        assert len(found) == REQUESTS / 2
+        for trace in found:
+            server, client = sorted(trace, key=lambda span: span["kind"], reverse=True)
+            assert (client["kind"], server["kind"]) == ("CLIENT", "SERVER")
+            assert server["parentId"] == client["id"]
+        failed = traces(annotationQuery="error=503")
+        assert sum("error" in span["tags"] for trace in failed for span in trace) == REQUESTS / 10

@@ -31,6 +31,18 @@ def test_a_backlog_drops_what_comes_when_it_is_full():
     assert backlog.dropped == 2
 
 
+def test_what_could_not_be_sent_goes_back_to_its_place():
+    backlog = Backlog(4)
+    for number in range(4):
+        backlog.put(number)
+    taken = backlog.take(3)
+    backlog.put(4)
+    backlog.put(5)
+    backlog.give_back(taken)
+    assert backlog.take(9) == [0, 3, 4, 5]
+    assert backlog.dropped == 2
+
+
 class Sending(Pusher):
     """Sends as it is told: None, or an error to raise."""
 
@@ -258,20 +270,23 @@ def test_a_post_says_what_it_should():
 
 
 @pytest.mark.parametrize(
-    ("reply", "says"),
+    ("reply", "says", "refused"),
     [
-        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nlogin", "401 Unauthorized: b'login'"),
-        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "302 Found"),
-        (b"", "Remote end closed connection"),
-        (b"SSH-2.0\r\n", "SSH-2.0"),
+        (b"HTTP/1.1 400 Bad\r\nContent-Length: 5\r\n\r\nspans", "400 Bad: b'spans'", True),
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 5\r\n\r\nlogin", "401 Unauthorized: b'login'", False),
+        (b"HTTP/1.1 429 Later\r\nContent-Length: 0\r\n\r\n", "429 Later", False),
+        (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n", "302 Found", False),
+        (b"", "Remote end closed connection", False),
+        (b"SSH-2.0\r\n", "SSH-2.0", False),
     ],
 )
-def test_anything_but_2xx_is_a_failure(reply, says):
+def test_anything_but_2xx_is_a_failure(reply, says, refused):
     async def test():
         async def send(url):
             with pytest.raises(SendFailed) as failed:
                 await post(url, b"hello", {}, PATIENCE)
             assert says in str(failed.value)
+            assert failed.value.refused is refused
 
         await answered(reply, send)
 

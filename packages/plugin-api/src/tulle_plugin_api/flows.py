@@ -103,7 +103,8 @@ class Flows(Generic[T]):
         self._write = write
         self._max_series = max_series
         self._flows: dict[tuple[str, ...], Flow[T]] = {}  # by labels' values
-        self._outcomes: dict[tuple[object, ...], Outcome[T]] = {}
+        self._by_key: dict[tuple[object, ...], Outcome[T]] = {}  # by what is seen; several may have the same labels
+        self._outcomes: dict[tuple[object, ...], Outcome[T]] = {}  # by labels' values
         self._connections: dict[tuple[str, ...], Connections[T]] = {}
         self._open: dict[Exchange, Connections[T]] = {}
         self.overflows = 0
@@ -129,7 +130,7 @@ class Flows(Generic[T]):
             exchange.source_identity,
             exchange.secured,
         )
-        outcome = self._outcomes.get(key)
+        outcome = self._by_key.get(key)
         if outcome is None:
             outcome = self._new_outcome(key, exchange)
         flow = outcome.flow
@@ -168,14 +169,16 @@ class Flows(Generic[T]):
             self.overflows += 1
             values, status, reason = _overflow(exchange.direction), OVERFLOW, OVERFLOW
             key = (exchange.direction,)
-        outcome = self._outcomes.get(key)
+        ended = (values, status, reason)
+        outcome = self._outcomes.get(ended)
         if outcome is None:
             flow = self._flows.get(values)
             if flow is None:
                 labels = dict(zip(LABELS, values, strict=True))
                 flow = self._flows[values] = Flow(labels, self._write(labels))
             written = self._write({**flow.labels, "status": status, "reason": reason})
-            outcome = self._outcomes[key] = Outcome(flow, status, reason, written)
+            outcome = self._outcomes[ended] = Outcome(flow, status, reason, written)
+        self._by_key[key] = outcome
         return outcome
 
     def _connections_of(self, exchange: Exchange) -> Connections[T]:
@@ -190,7 +193,7 @@ class Flows(Generic[T]):
         return connections
 
     def _full(self) -> bool:
-        return len(self._flows) + len(self._outcomes) + len(self._connections) >= self._max_series
+        return len(self._flows) + len(self._by_key) + len(self._connections) >= self._max_series
 
     # --- reading ---------------------------------------------------------------------------------------
 

@@ -27,7 +27,14 @@ log = logging.getLogger("tulle.proxy.exporters")
 
 
 class SendFailed(Exception):
-    """Nothing was delivered: the receiver is away, or would not have it. The message says which."""
+    """Nothing was delivered: the receiver is away, or would not have it. The message says which.
+
+    `refused`: it was understood and will not be had later either, so that trying again is in vain.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class Backlog(Generic[T]):
@@ -51,6 +58,13 @@ class Backlog(Generic[T]):
         """Up to `most` of the oldest, which are then no longer in it."""
         pop = self._items.popleft
         return [pop() for _ in range(min(most, len(self._items)))]
+
+    def give_back(self, items: list[T]) -> None:
+        """What was taken and not sent goes to where it was, as far as there is room; the newest give way."""
+        room = self._most - len(self._items)
+        kept = items[: max(0, room)]
+        self.dropped += len(items) - len(kept)
+        self._items.extendleft(reversed(kept))
 
     def __len__(self) -> int:
         return len(self._items)
@@ -253,4 +267,5 @@ def _post(url: str, body: bytes, headers: dict[str, str], timeout: float) -> Non
     finally:
         connection.close()
     if not 200 <= answer.status < 300:
-        raise SendFailed(f"{parts.netloc}: {answer.status} {answer.reason}: {said!r}")
+        refused = 400 <= answer.status < 500 and answer.status not in (401, 403, 404, 408, 429)
+        raise SendFailed(f"{parts.netloc}: {answer.status} {answer.reason}: {said!r}", refused=refused)

@@ -123,6 +123,23 @@ def test_what_differs_only_in_the_pod_is_not():
     assert list(read(counting)["tulle_http_requests_total"].values()) == [2]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source_identity": "spiffe://elsewhere/y"},
+        {"endpoint": Endpoint(REPLICA.address, "app-b-1", "default", "deployment/app-b2")},
+        {"aborted": True, "reason": "x"},
+    ],
+)
+def test_what_differs_in_no_label_is_one_series(changes):
+    # `read` fails on a series that is there twice, as Prometheus does, which would refuse the whole page
+    counting = exporter()
+    inbound = {"direction": "inbound", "source_identity": "spiffe://elsewhere/x", "reason": "x"}
+    counting.observe(exchange(**inbound))
+    counting.observe(exchange(**{**inbound, **changes}))
+    assert list(read(counting)["tulle_http_requests_total"].values()) == [2]
+
+
 def test_bytes_and_attempts_add_up():
     counting = exporter()
     counting.observe(exchange(attempts=3))
