@@ -393,3 +393,31 @@ def test_zipkin(tmp_path):
             assert server["parentId"] == client["id"]
         failed = traces(annotationQuery="error=503")
         assert sum("error" in span["tags"] for trace in failed for span in trace) == REQUESTS / 10
+
+
+# --- OTLP -------------------------------------------------------------------------------------------------------------
+
+
+def test_otlp_metrics(tmp_path):
+    """Prometheus 3, which receives OTLP's metrics: asked in PromQL."""
+    program, web = found("bin/prometheus-otlp"), free_port()
+    config = tmp_path / "prometheus.yml"
+    config.write_text("global: {}\n")
+
+    def ask(query):
+        asked = urllib.parse.urlencode({"query": query})
+        return float(json.loads(get(f"http://127.0.0.1:{web}/api/v1/query?{asked}"))["data"]["result"][0]["value"][1])
+
+    def ready():
+        return "Ready" in get(f"http://127.0.0.1:{web}/-/ready")
+
+    command = (f"--config.file={config}", f"--storage.tsdb.path={tmp_path}/data", "--web.enable-otlp-receiver")
+    with running(program, *command, f"--web.listen-address=127.0.0.1:{web}", until=ready):
+        told = export("otlp", endpoint=f"http://127.0.0.1:{web}/api/v1/otlp", timeout="60", metrics_interval="3600")
+        assert told["dropped_total"] == 0
+        eventually(lambda: ask("sum(tulle_http_requests_total)"), lambda count: count == REQUESTS)
+        assert ask('sum(tulle_http_requests_total{status="503"})') == REQUESTS / 10
+        assert ask('sum(tulle_http_requests_total{job="demo/app-a"})') == REQUESTS  # service.namespace/service.name
+        assert ask("sum(tulle_http_request_duration_seconds_count)") == REQUESTS
+        assert ask("sum(tulle_http_request_duration_seconds_sum)") == pytest.approx(REQUESTS * 0.0505)
+        assert ask("sum(tulle_proxy_retries_total)") == 7

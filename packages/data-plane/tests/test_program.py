@@ -189,3 +189,15 @@ def test_with_few_descriptors_it_backs_off_serves_on_and_recovers():
         program.until("drained")
         assert sum("backing off" in line for line in program.log) <= 3
         assert program.end()[0] == 0
+
+
+def test_what_is_left_out_for_memory_is_there_for_plugins():
+    # as __main__ does it; OpenTelemetry's SDK needs all of these
+    code = (
+        "from tulle_data_plane import lean; lean.leave_out(); import tulle_data_plane.main; lean.put_back();"
+        "import decimal, uuid, ctypes.util, idna, sys;"
+        "print(decimal.Decimal('1.5'), len(str(uuid.uuid4())), bool(ctypes.util.__file__), idna.encode('b').decode(),"
+        "sys.modules.get('typing_extensions', 'free'))"
+    )
+    done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout.split(), done.stderr) == (["1.5", "36", "True", "b", "free"], "")

@@ -5,10 +5,12 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from tulle_exporter_access_log import AccessLog, common_line, json_line, timestamp
 from tulle_plugin_api import Address, Endpoint, Exchange, ExporterContext, Service, load
+from tulle_plugin_api.trace import Span
 
 NOW = datetime(2026, 11, 20, 19, 35, 0, 250_000, tzinfo=UTC).timestamp()
 
@@ -69,6 +71,7 @@ def test_a_request():
         ({"secured": True, "source_identity": "spiffe://t/ns/n/sa/s"}, {"tls": True, "source_identity": "spiffe://t/ns/n/sa/s"}),
         ({"direction": "inbound", "protocol": "h2"}, {"direction": "inbound", "protocol": "h2"}),
         ({"request_bytes": 9, "attempts": 3}, {"request_bytes": 9, "attempts": 3}),
+        ({"span": Span("a" * 32, "b" * 16)}, {"trace_id": "a" * 32, "span_id": "b" * 16}),
     ],
 )
 def test_fields(changes, fields):
@@ -149,7 +152,8 @@ def test_sampling_keeps_its_share_and_every_failure():
         ({"sample": "10%"}, "sample: expected a share from 0 to 1, such as 0.1 for one in ten, got '10%'"),
         ({"sample": "1.5"}, "sample: expected a share from 0 to 1"),
         ({"sample": "nan"}, "sample: expected a share from 0 to 1"),
-        ({"fromat": "json"}, "unknown option 'fromat'; there are 'format' and 'sample'"),
+        ({"fromat": "json"}, "unknown option 'fromat'; did you mean 'format'?"),
+        ({"output": "/no/such/folder/log"}, "output: expected stdout or a file that can be written, got '/no/such"),
     ],
 )
 def test_bad_options_are_refused_with_what_would_be_right(options, problem):
@@ -165,3 +169,63 @@ def test_timestamps_follow_the_clock():
         "1970-01-01T23:59:59.999Z",
         "2000-02-29T00:00:00.500Z",
     ]
+
+
+# --- to a file --------------------------------------------------------------------------------------------------------
+
+
+def to_file(path, **options):
+    return AccessLog(ExporterContext(options={"output": str(path), **options}, write_line=None))
+
+
+def test_a_file_gets_every_line_and_what_was_there_stays(tmp_path, capfdbinary):
+    path = tmp_path / "access.log"
+    path.write_text("before\n")
+
+    async def test():
+        exporter = to_file(path, format="common")
+        for _ in range(1000):
+            exporter.observe(exchange())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(exporter.run)
+            exporter.observe(exchange(status=503))
+            await exporter.aclose()
+            nursery.cancel_scope.cancel()
+        assert exporter.counters() == {"sent_total": 1001, "dropped_total": 0, "send_failures_total": 0}
+
+    trio.run(test)
+    lines = path.read_text().splitlines()
+    assert (lines[0], len(lines)) == ("before", 1002)
+    assert lines[-1].endswith('" 503 5')
+    assert capfdbinary.readouterr().out == b""
+
+
+def test_a_file_that_was_moved_away_is_made_anew(tmp_path):
+    path, moved = tmp_path / "access.log", tmp_path / "access.log.1"
+
+    async def test():
+        exporter = to_file(path)
+        exporter.observe(exchange())
+        await exporter._file.attempt()
+        path.rename(moved)
+        exporter.observe(exchange())
+        exporter.observe(exchange())
+        await exporter.aclose()
+
+    trio.run(test)
+    assert (len(moved.read_bytes().splitlines()), len(path.read_bytes().splitlines())) == (1, 2)
+
+
+def test_a_disk_that_takes_nothing_costs_lines_that_are_counted():
+    async def test():
+        exporter = to_file("/dev/full")
+        exporter.observe(exchange())
+        assert not await exporter._file.attempt()
+        assert exporter.counters() == {"sent_total": 0, "dropped_total": 1, "send_failures_total": 1}
+        for _ in range(20_000):  # nobody writes them: the queue has a bound
+            exporter.observe(exchange())
+        assert exporter._file._size <= 1 << 20
+        assert 10_000 < exporter.counters()["dropped_total"] < 20_000
+        await exporter.aclose()
+
+    trio.run(test)

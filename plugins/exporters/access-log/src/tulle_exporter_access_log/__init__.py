@@ -1,7 +1,7 @@
 """Access log: one line for every request and relayed connection that ended.
 
-Owns the line: its fields and their escaping. Refuses to know where lines go: `ExporterContext.write_line` takes them,
-batches and writes.
+Owns the line: its fields and their escaping. Refuses to know how lines are written: `ExporterContext.write_line` takes
+them for stdout, file.py for a file; both in batches, and neither makes a request wait.
 
 What a client sends (a path, a host) must not be able to forge a line or reach a terminal's control sequences: JSON
 escapes what is below U+0020, and we U+0080 to U+009F as well; the common format escapes as Apache's httpd does.
@@ -14,9 +14,14 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 from tulle_plugin_api import Exchange, Exporter, ExporterContext, ExporterFactory, hookimpl
+from tulle_plugin_api.options import Options
+
+if TYPE_CHECKING:
+    from tulle_exporter_access_log.file import LogFile
 
 
 class Line(msgspec.Struct, omit_defaults=True):
@@ -49,21 +54,28 @@ class Line(msgspec.Struct, omit_defaults=True):
     pod: str = ""
     attempts: int = 0
     tls: bool = False
+    trace_id: str = ""
+    """Where the proxy takes part in traces; `span_id` is its own span."""
+    span_id: str = ""
 
 
 class AccessLog(Exporter):
-    """Options: `format` (json, common); `sample` (0 to 1), the share of good exchanges to log. Failed: always."""
+    """Options, see README: format, sample (failed exchanges are logged always), output."""
 
     def __init__(self, context: ExporterContext) -> None:
-        options = dict(context.options)
-        name = options.pop("format", "json")
-        if name not in FORMATS:
-            raise ValueError(f"format: expected one of {', '.join(FORMATS)}, got {name!r}")
-        self._format = FORMATS[name]
-        self._sample = _share(options.pop("sample", "1"))
-        if options:
-            raise ValueError(f"unknown option {', '.join(map(repr, options))}; there are 'format' and 'sample'")
+        """Raises ValueError for options that are not understood, or a file that cannot be opened."""
+        options = Options(context.options)
+        self._format = FORMATS[options.choice("format", FORMATS, "json")]
+        self._sample = options.share("sample", 1.0)
+        output = options.text("output", "stdout")
+        options.done()
+        self._file: LogFile | None = None
         self._write = context.write_line or _to_stdout
+        if output != "stdout":
+            from tulle_exporter_access_log.file import LogFile
+
+            self._file = LogFile(output)
+            self._write = self._file.write
         self._random = random.Random()
 
     def observe(self, exchange: Exchange) -> None:
@@ -71,6 +83,20 @@ class AccessLog(Exporter):
         if self._sample < 1 and not exchange.failed and self._random.random() >= self._sample:
             return
         self._write(self._format(exchange, time.time()))
+
+    async def run(self) -> None:
+        """Write the file, if there is one, until cancelled."""
+        if self._file is not None:
+            await self._file.run()
+
+    async def aclose(self) -> None:
+        """Write the rest."""
+        if self._file is not None:
+            await self._file.aclose()
+
+    def counters(self) -> Mapping[str, float]:
+        """Of the file: lines. The proxy itself counts for stdout."""
+        return self._file.counters() if self._file is not None else {}
 
 
 # --- json -------------------------------------------------------------------------------------------------
@@ -83,7 +109,7 @@ def json_line(exchange: Exchange, now: float) -> bytes:
     """One JSON object, without the line's end. `now`: the wall clock's seconds, as the exchange ends."""
     seconds = max(0.0, exchange.ended - exchange.started)
     endpoint, service = exchange.endpoint, exchange.service
-    source, destination = exchange.source, exchange.destination
+    source, destination, span = exchange.source, exchange.destination, exchange.span
     line = Line(  # in Line's order; by keyword it would take four times as long
         timestamp(now - seconds),
         exchange.direction,
@@ -107,6 +133,8 @@ def json_line(exchange: Exchange, now: float) -> bytes:
         endpoint.pod if endpoint else "",
         exchange.attempts,
         exchange.secured,
+        span.trace_id if span else "",
+        span.span_id if span else "",
     )
     text = _encode(line)
     return text if text.isascii() else _C1.sub(lambda match: b"\\u%04x" % match[1][0], text)
@@ -147,16 +175,6 @@ def timestamp(wall: float) -> str:
     if whole != _second[0]:
         _second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)))
     return f"{_second[1]}.{millis % 1000:03d}Z"
-
-
-def _share(text: str) -> float:
-    try:
-        share = float(text)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise ValueError(f"sample: expected a share from 0 to 1, such as 0.1 for one in ten, got {text!r}")
-    return share
 
 
 def _to_stdout(line: bytes) -> None:
