@@ -40,6 +40,25 @@ async def test_outbound_the_next_hops_parent_is_our_span(mesh, harness, tracing)
         assert "tracestate: a=b\r\n" in head
 
 
+async def test_heads_that_are_alike_get_spans_of_their_own(mesh, harness, tracing):
+    # the codec remembers heads: what a trace writes to one must not be found in the next
+    async with mesh(**tracing, trace_sample=1.0) as m, m.raw_upstream() as upstream:
+        await m.service(harness.VIP, upstream.port)
+        async with m.client() as client:
+            peer = None
+            for number in range(4):
+                await client.ask()
+                peer = peer or await upstream.accept()
+                head = (await peer.until()).decode("latin-1").lower()
+                await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                await client.answer()
+                await m.until(lambda number=number: len(m.seen.ended) == number + 1)
+                assert head.count("traceparent:") == 1
+                assert f"-{m.seen.ended[-1].span.span_id}-01" in head
+        assert len({seen.span.trace_id for seen in m.seen.ended}) == 4
+        assert {seen.span.parent_id for seen in m.seen.ended} == {""}
+
+
 async def test_a_hop_has_a_clients_and_a_servers_span_that_join_up(mesh, harness, tracing):
     async with mesh(**tracing, trace_sample=0.0) as server_side, mesh(**tracing, trace_sample=1.0) as client_side:
         async with http_upstream() as app:
