@@ -2,7 +2,8 @@
 
 import pytest
 from tulle_plugin_api import Address, Endpoint, Exchange, Service
-from tulle_plugin_api.flows import LABELS, Flows, Recent, Row, nodes, own, own_rows
+from tulle_plugin_api.flows import LABELS, Flows, own
+from tulle_plugin_api.rows import Recent, Row, nodes, own_rows, rows
 
 APP_B = Service("app-b", "default", 80, "app-b.default.svc.cluster.local:80")
 REPLICA = Endpoint(Address("10.0.0.1", 8080), "app-b-1", "default", "deployment/app-b")
@@ -29,7 +30,7 @@ def test_rows_of_requests():
     flows = Flows(dict)
     for status in (200, 200, 503):
         flows.observe(exchange(status=status))
-    assert list(flows.rows()) == [
+    assert list(rows(flows)) == [
         Row("http", {**HERE, "status": "200", "reason": ""}, {"requests": 2}, {}),
         Row("http", {**HERE, "status": "503", "reason": ""}, {"requests": 1}, {}),
         Row(
@@ -56,11 +57,11 @@ def test_rows_of_connections_follow_them_while_they_are_open():
     flows, one = Flows(dict), exchange(protocol="tcp", status=0, request_bytes=0, response_bytes=0)
     flows.opened(one)
     one.request_bytes, one.response_bytes = 5, 7
-    assert list(flows.rows()) == [
+    assert list(rows(flows)) == [
         Row("tcp", HERE, {"opened": 1, "sent_bytes": 5, "received_bytes": 7}, {"open": 1})
     ]
     assert flows.observe(one) is None
-    assert list(flows.rows()) == [
+    assert list(rows(flows)) == [
         Row("tcp", HERE, {"opened": 1, "sent_bytes": 5, "received_bytes": 7}, {"open": 0}),
         Row("tcp", {**HERE, "reason": ""}, {"closed": 1}, {}),
     ]

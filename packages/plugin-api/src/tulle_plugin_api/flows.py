@@ -16,10 +16,10 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 from tulle_plugin_api.exchange import Direction, Exchange
-from tulle_plugin_api.latency import BUCKET_COUNT, LATENCY_BUCKETS, quantile
+from tulle_plugin_api.latency import BUCKET_COUNT, LATENCY_BUCKETS
 
 MAX_SERIES = 1000
 OVERFLOW = "overflow"
@@ -81,15 +81,6 @@ class Connections(Generic[T]):
         self.written = written
         self.opened = self.open = self.sent_bytes = self.received_bytes = 0  # bytes: of closed ones
         self.closed: dict[str, int] = {}  # by reason
-
-
-class Row(NamedTuple):
-    """Figures that share labels, for formats that write them together. Counters only grow; gauges do as they like."""
-
-    name: str  # "http", "tcp"
-    labels: Labels
-    counters: Mapping[str, float]
-    gauges: Mapping[str, float]
 
 
 class Flows(Generic[T]):
@@ -214,45 +205,6 @@ class Flows(Generic[T]):
             received[id(one)] += exchange.response_bytes
         return [(one, sent[id(one)], received[id(one)]) for one in self._connections.values()]
 
-    def rows(self) -> Iterator[Row]:
-        """Everything counted, but for how durations are spread (`Flow.buckets`)."""
-        for outcome in self._outcomes.values():
-            yield Row("http", outcome.labels, {"requests": outcome.count}, {})
-        for flow in self._flows.values():
-            counters = {
-                "attempts": flow.attempts,
-                "request_bytes": flow.request_bytes,
-                "response_bytes": flow.response_bytes,
-                "duration_seconds": flow.seconds,
-            }
-            yield Row("http", flow.labels, counters, {})
-        for one, sent, received in self.connections():
-            counters = {"opened": one.opened, "sent_bytes": sent, "received_bytes": received}
-            yield Row("tcp", one.labels, counters, {"open": one.open})
-            for reason, count in one.closed.items():
-                yield Row("tcp", {**one.labels, "reason": reason}, {"closed": count}, {})
-
-
-class Recent(Generic[T]):
-    """How durations were spread since the last time it was asked, for receivers that know no histograms."""
-
-    def __init__(self, flows: Flows[T]) -> None:
-        self._flows = flows
-        self._seen: dict[int, list[int]] = {}  # flows live as long as `Flows`, so their id is a good key
-
-    def rows(self) -> Iterator[Row]:
-        """A row of gauges for each flow that had requests: quantiles in seconds."""
-        for flow in self._flows.flows():
-            before = self._seen.get(id(flow))
-            now = self._seen[id(flow)] = list(flow.buckets)
-            counts = [a - b for a, b in zip(now, before, strict=True)] if before else now
-            if any(counts):
-                found = {f"duration_p{q}_seconds": quantile(q / 100, counts) or 0.0 for q in QUANTILES}
-                yield Row("http", flow.labels, {}, found)
-
-
-QUANTILES = (50, 90, 99)  # percent
-
 
 def _values(exchange: Exchange) -> tuple[str, ...]:
     """The values of the labels of the flow that an exchange belongs to."""
@@ -289,13 +241,6 @@ def peer(exchange: Exchange) -> tuple[str, str]:
     return (match[1], f"serviceaccount/{match[2]}") if match else ("", "")
 
 
-def nodes(labels: Labels) -> str:
-    """Labels' values as nodes of a dotted path, for receivers without tags: "outbound.app-b.default.-.true"."""
-    return ".".join([_NODE.sub("_", value) or "-" for value in labels.values()])
-
-
-_NODE = re.compile(r"[^a-zA-Z0-9_-]")
-
 # --- the proxy's own counters ----------------------------------------------------------------------------------
 
 # "tulle_proxy_accepted_total", or with labels: 'tulle_proxy_accepted_total{direction="inbound"}'
@@ -309,13 +254,3 @@ def own(counters: Mapping[str, float]) -> Iterator[tuple[str, Labels, float]]:
         match = _OWN.fullmatch(text)
         if match:
             yield match[1], dict(_OWN_LABEL.findall(match[2] or "")), value
-
-
-def own_rows(counters: Mapping[str, float]) -> Iterator[Row]:
-    """The proxy's own counters as rows named "proxy", without the prefix `tulle_proxy_`."""
-    for name, labels, value in own(counters):
-        short = name.removeprefix("tulle_proxy_")
-        if short.endswith("_total"):
-            yield Row("proxy", labels, {short.removesuffix("_total"): value}, {})
-        else:
-            yield Row("proxy", labels, {}, {short: value})

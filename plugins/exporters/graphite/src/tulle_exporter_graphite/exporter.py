@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 
 from tulle_plugin_api import Exchange, ExporterContext
-from tulle_plugin_api.flows import MAX_SERIES, Flows, Labels, Recent, Row, nodes, own_rows
+from tulle_plugin_api.flows import MAX_SERIES, Flows, Labels
 from tulle_plugin_api.options import Options
 from tulle_plugin_api.push import Pusher, SendFailed, Stream
+from tulle_plugin_api.rows import Recent, Row, nodes, own_rows, rows
 
 
 class Graphite(Pusher):
@@ -64,7 +65,7 @@ class Graphite(Pusher):
                 yield f"{self._path(f'{self._prefix}.{row.name}.{name}', labels)} {value:.12g} {now}\n"
 
     def _rows(self) -> Iterator[Row]:
-        yield from self._flows.rows()
+        yield from rows(self._flows)
         yield from self._recent.rows()
         yield from own_rows(self._context.counters())
 

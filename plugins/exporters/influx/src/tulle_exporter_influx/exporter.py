@@ -13,9 +13,10 @@ import time
 from collections.abc import Iterator, Mapping
 
 from tulle_plugin_api import Exchange, ExporterContext
-from tulle_plugin_api.flows import MAX_SERIES, Flows, Labels, Recent, Row, own_rows
+from tulle_plugin_api.flows import MAX_SERIES, Flows, Labels
 from tulle_plugin_api.options import Options
 from tulle_plugin_api.push import Pusher, SendFailed, post
+from tulle_plugin_api.rows import Recent, Row, own_rows, rows
 
 LINES = 5000
 """In one request, as InfluxData advises."""
@@ -73,7 +74,7 @@ class Influx(Pusher):
             yield line(f"{self._prefix}_{row.name}", {**self._mine, **row.labels}, {**row.counters, **row.gauges}, now)
 
     def _rows(self) -> Iterator[Row]:
-        yield from self._flows.rows()
+        yield from rows(self._flows)
         yield from self._recent.rows()
         yield from own_rows(self._context.counters())
 

@@ -41,8 +41,9 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from tulle_plugin_api import ExporterContext
-from tulle_plugin_api.flows import Labels, Row
+from tulle_plugin_api.flows import Labels
 from tulle_plugin_api.latency import LATENCY_BUCKETS
+from tulle_plugin_api.rows import Row
 from tulle_plugin_api.trace import Record
 
 T = TypeVar("T")

@@ -17,9 +17,10 @@ from typing import TypeVar
 
 import trio
 from tulle_plugin_api import Exchange, Exporter, ExporterContext
-from tulle_plugin_api.flows import MAX_SERIES, Flows, Row, own_rows
+from tulle_plugin_api.flows import MAX_SERIES, Flows
 from tulle_plugin_api.options import Options
 from tulle_plugin_api.push import Backlog, Pusher, SendFailed
+from tulle_plugin_api.rows import Row, own_rows, rows
 from tulle_plugin_api.trace import Record, record
 
 from tulle_exporter_otlp.convert import FlowFigures, Sdk, Signal
@@ -142,11 +143,11 @@ class Metrics(_Signal):
 
     async def send(self) -> None:
         """One round. Raises SendFailed."""
-        rows: list[Row] = [*self.flows.rows(), *own_rows(self._context.counters())]
+        told: list[Row] = [*rows(self.flows), *own_rows(self._context.counters())]
         figures = [FlowFigures(flow.labels, tuple(flow.buckets), flow.seconds) for flow in self.flows.flows()]
-        points = sum(len(row.counters) + len(row.gauges) for row in rows) + len(figures)
+        points = sum(len(row.counters) + len(row.gauges) for row in told) + len(figures)
         try:
-            await _in_thread(self._signal, (rows, figures))
+            await _in_thread(self._signal, (told, figures))
         except SendFailed:
             self.dropped += points
             raise

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 
 import trio
 from tulle_plugin_api import Exchange, ExporterContext
-from tulle_plugin_api.flows import MAX_SERIES, Flows, Labels, Row, own_rows
+from tulle_plugin_api.flows import MAX_SERIES, Flows, Labels
 from tulle_plugin_api.options import Options
 from tulle_plugin_api.push import Backlog, Datagrams, Pusher, SendFailed
+from tulle_plugin_api.rows import Row, own_rows, rows
 
 from tulle_exporter_statsd.lines import FORMATS, Line, datagrams
 
@@ -104,7 +105,7 @@ class Statsd(Pusher):
                 yield self._format.gauge(f"{row.name}.{name}", {**self._pod, **row.labels}, value)
 
     def _rows(self) -> Iterator[Row]:
-        yield from self._flows.rows()
+        yield from rows(self._flows)
         yield from own_rows(self._context.counters())
 
     def _timing_lines(self) -> Iterator[Line]:

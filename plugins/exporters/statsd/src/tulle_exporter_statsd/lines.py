@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from tulle_plugin_api.flows import Labels, nodes
+from tulle_plugin_api.flows import Labels
+from tulle_plugin_api.rows import nodes
 
 
 class Line(NamedTuple):
