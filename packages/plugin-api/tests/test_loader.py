@@ -248,6 +248,19 @@ def test_a_host_imports_only_the_kinds_it_asks_for(site):
     assert [info.name for info in plugins.infos] == ["balancer-mine", "whatever"]
 
 
+def test_built_ins_may_be_left_for_later(site):
+    site("balancer-mine", GOOD % "mine", distribution="tulle-balancer-mine")
+    site("balancer-never", "raise AssertionError('nobody asked for this')", distribution="tulle-balancer-never")
+    site("balancer-theirs", GOOD % "theirs", distribution="acme-balancers")
+    plugins = load(builtins_later=True)
+    assert [info.name for info in plugins.infos] == ["balancer-theirs"], "a stranger's is judged at once"
+    assert plugins.names("balancer") == ["mine", "never", "theirs"]
+    assert plugins.find("balancer", "mine") is plugins.balancers["mine"]
+    assert plugins.find("balancer", "mine") is not None
+    assert plugins.find("balancer", "nobody") is None
+    assert plugins.names("balancer") == ["mine", "never", "theirs"]
+
+
 class Everything:
     """A plugin given by hand, as an object, which provides one of each kind."""
 

@@ -102,7 +102,7 @@ def _plugin(mesh: Mesh) -> Iterator[tuple[Said, tuple[str, ...]]]:
 
 def _write_plugin(mesh: Mesh, folder: Path) -> None:
     """The same broken plugin as in the manifest, for programs outside of the lab."""
-    info = folder / "tulle_policy_acceptance-1.0.dist-info"
+    info = folder / "acme_policies-1.0.dist-info"
     info.mkdir()
     for name, text in mesh.lab.item("configmap", "broken-plugin", NAMESPACE)["data"].items():
         (folder if name.endswith(".py") else info).joinpath(name).write_text(text)

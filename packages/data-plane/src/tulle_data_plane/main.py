@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise BadSettings(f"takes --check or --version, got {arguments}; settings are TULLE_* variables")
         settings = from_environment(os.environ)
         set_up(settings.log_level)
-        plugins = load(kinds=("balancer", "policy", "exporter"))
+        plugins = load(kinds=("balancer", "policy", "exporter"), builtins_later=not arguments)
         for failed in plugins.failures:
             say(logging.ERROR, "plugin did not load; the proxy runs without it", plugin=failed.name, error=failed.error)
         proxy = Proxy(settings, plugins)
@@ -64,7 +64,7 @@ async def _started(
 ) -> None:
     task_status.started()
     say(logging.INFO, "starting", version=__version__, pod=proxy.settings.pod_name, exporters=list(proxy.exporters),
-        policies=sorted(proxy.host.plugins.policies), balancers=sorted(proxy.host.plugins.balancers))
+        policies=proxy.host.plugins.names("policy"), balancers=proxy.host.plugins.names("balancer"))
     await proxy.run()
     nursery.cancel_scope.cancel()
 

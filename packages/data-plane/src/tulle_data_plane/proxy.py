@@ -93,10 +93,10 @@ class Proxy:
     def _make_exporters(self, plugins: Plugins) -> dict[str, Exporter]:
         made: dict[str, Exporter] = {}
         for name in self.settings.exporters:
-            factory = plugins.exporters.get(name)
+            factory = plugins.find("exporter", name)
             if factory is None:
                 raise BadSettings(
-                    f"TULLE_EXPORTERS: no exporter plugin {name!r} is installed; there are {sorted(plugins.exporters)}"
+                    f"TULLE_EXPORTERS: no exporter plugin {name!r} is installed; there are {plugins.names('exporter')}"
                 )
             context = ExporterContext(
                 pod=self.settings.pod_name,

@@ -120,9 +120,9 @@ def _build_outbound(
 ) -> Target:
     backends: dict[str, Backend] = {}
     balancer = message.balancer or DEFAULT_BALANCER
-    make = host.plugins.balancers.get(balancer)
+    make = host.plugins.find("balancer", balancer)
     if make is None:
-        there = sorted(host.plugins.balancers)
+        there = host.plugins.names("balancer")
         raise Rejected(f"balancer {balancer!r} is not installed in this proxy; there are {there}")
     for backend in message.backends:
         try:
@@ -230,11 +230,11 @@ def _policies(specs: Iterable[pb.Policy], direction: str, host: Host) -> list[Ch
     """The plugins that run in this direction, the outermost first."""
     chosen: list[Chosen] = []
     for spec in specs:
-        policy = host.plugins.policies.get(spec.type)
+        policy = host.plugins.find("policy", spec.type)
         if policy is None:
             raise Rejected(
                 f"{spec.source}: policy type {spec.type!r} is not installed in this proxy; "
-                f"there are {sorted(host.plugins.policies)}"
+                f"there are {host.plugins.names('policy')}"
             )
         if policy.direction in (direction, "both"):
             chosen.append((policy, spec))

@@ -54,6 +54,25 @@ class Plugins:
     exporters: dict[str, ExporterFactory] = field(default_factory=dict)
     catalogs: dict[str, CatalogFactory] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    later: dict[str, EntryPoint] = field(default_factory=dict)
+    """Built-ins that are imported when somebody asks for them, by their entry points' names."""
+    manager: pluggy.PluginManager = field(default_factory=lambda: _manager(), repr=False, compare=False)
+
+    def find(self, kind: str, name: str) -> Any:
+        """What is registered as `name` ("policy", "retry"), imported now if that was left for later; else None."""
+        entry = self.later.pop(f"{kind}-{name}", None)
+        if entry is not None:
+            _load_one(self, PluginInfo(entry.name, entry.version, entry.distribution), lambda: _import(entry))
+        return self._registry(kind).get(name)
+
+    def names(self, kind: str) -> list[str]:
+        """What there is of a kind, imported or not, sorted."""
+        later = [name.removeprefix(f"{kind}-") for name in self.later if name.startswith(f"{kind}-")]
+        return sorted([*self._registry(kind), *later])
+
+    def _registry(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = getattr(self, next(attribute for _, attribute, word in _REGISTRIES if word == kind))
+        return found
 
     @property
     def failures(self) -> list[PluginInfo]:
@@ -73,22 +92,36 @@ KINDS = ("checks", *(word for _, _, word in _REGISTRIES))
 """The words with which an entry point's name may begin, followed by a hyphen."""
 
 
-def load(extra: Mapping[str, object] | None = None, *, kinds: Iterable[str] | None = None) -> Plugins:
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def load(
+    extra: Mapping[str, object] | None = None, *, kinds: Iterable[str] | None = None, builtins_later: bool = False
+) -> Plugins:
     """Load every installed plugin, then `extra` (name -> module or object). Never raises for a plugin's fault.
 
     `kinds`: only entry points whose name starts with one of these words and a hyphen ("balancer", "policy",
     "exporter", "catalog", "checks"), or with none of them. A proxy thus never imports a catalog.
+
+    `builtins_later`: the mesh's own (distribution `tulle-KIND-NAME`, entry point `KIND-NAME`) are imported when
+    `Plugins.find` asks for them, so that a proxy's memory follows what it is configured to do. Anybody else's are
+    imported at once: one that is broken must be told of when the program starts, not when it is needed.
     """
     plugins = Plugins()
-    manager = pluggy.PluginManager(hookspecs.PROJECT)
-    manager.add_hookspecs(hookspecs)
     for entry in entry_points(GROUP):
-        if _wanted(entry.name, kinds):
-            info = PluginInfo(entry.name, entry.version, entry.distribution)
-            _load_one(plugins, manager, info, lambda entry=entry: _import(entry))
+        if not _wanted(entry.name, kinds):
+            continue
+        if builtins_later and entry.distribution == f"tulle-{entry.name}":
+            plugins.later[entry.name] = entry
+            continue
+        info = PluginInfo(entry.name, entry.version, entry.distribution)
+        _load_one(plugins, info, lambda entry=entry: _import(entry))
     for name, plugin in (extra or {}).items():
         info = PluginInfo(name, source=getattr(plugin, "__name__", type(plugin).__name__))
-        _load_one(plugins, manager, info, lambda plugin=plugin: plugin)
+        _load_one(plugins, info, lambda plugin=plugin: plugin)
     return plugins
 
 
@@ -99,12 +132,12 @@ def _wanted(name: str, kinds: Iterable[str] | None) -> bool:
     return kind in kinds or kind not in KINDS
 
 
-def _load_one(plugins: Plugins, manager: pluggy.PluginManager, info: PluginInfo, load: Any) -> None:
+def _load_one(plugins: Plugins, info: PluginInfo, load: Any) -> None:
     plugins.infos.append(info)
     try:
         plugin = load()
         _check_contract(plugin)
-        manager.register(plugin, info.name)  # checks the hooks' signatures, and that names differ
+        plugins.manager.register(plugin, info.name)  # checks the hooks' signatures, and that names differ
         _collect(plugins, plugin, info)
     except KeyboardInterrupt:
         raise
