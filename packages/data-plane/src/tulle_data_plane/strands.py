@@ -1,0 +1,166 @@
+"""Strands: coroutines that wait for descriptors, signals and deadlines without a task switch; and what they wait for.
+
+Owns what is known of a strand and of a descriptor. Refuses to step anything: that is `Driver`'s, who is told by `wake`.
+The rules are in driver.py; the first of them, that an edge is remembered, is kept here, in `Watch`.
+"""
+
+from __future__ import annotations
+
+import select
+import types
+from collections.abc import Callable, Coroutine, Generator
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from tulle_data_plane.deadlines import NEVER
+
+if TYPE_CHECKING:
+    from tulle_data_plane.driver import Driver
+
+EDGE = select.EPOLLET | select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
+
+PARKED = object()
+"""What a strand yields to the driver: "I have arranged for somebody to wake me". It must look again when it wakes."""
+
+
+class Strand:
+    """A detached coroutine, and what must reach it at its next step."""
+
+    __slots__ = (
+        "child", "coroutine", "covered", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel",
+        "task", "tick",
+    )  # fmt: skip
+
+    def __init__(self, task: trio.lowlevel.Task | None, coroutine: Coroutine[Any, Any, object]) -> None:
+        self.task = task
+        self.coroutine = coroutine
+        self.child: Child | None = None  # set where there is no task
+        self.detached = False  # ours to step; else trio's, from the moment that it begins to leave
+        self.queued = False  # on the ready queue
+        self.pending: BaseException | None = None  # raised at its wait, once
+        self.raise_cancel: Callable[[], Any] | None = None  # trio cancelled it: raised at each wait from now on
+        self.crossing: trio.CancelScope | None = None  # set while trio runs it (Driver.in_trio)
+        self.deadline = inf  # trio's clock, seconds: the nearest of all Deadline blocks it is in
+        self.tick = NEVER  # the bucket of the wheel that it is in
+        self.covered = inf  # deadlines after this moment need no other entry on the wheel
+
+
+class Watch:
+    """One descriptor's readiness. At most one strand waits for each direction."""
+
+    __slots__ = ("closed", "driver", "fd", "hung_up", "readable", "reader", "writable", "writer")
+
+    def __init__(self, driver: Driver, fd: int) -> None:
+        """Start watching `fd`, which must be non-blocking. End with `close`, before the descriptor is closed."""
+        self.driver = driver
+        self.fd = fd
+        self.readable = False
+        self.writable = True  # optimistic: the first write finds out
+        self.hung_up = False  # the peer has ended its side: a short read proves nothing any more
+        self.closed = False
+        self.reader: Strand | None = None
+        self.writer: Strand | None = None
+        driver.watches[fd] = self
+        driver.epoll.register(fd, EDGE)
+
+    @types.coroutine
+    def wait_readable(self) -> Generator[Any, Any, None]:
+        """Wait until `readable`. Whoever reads until the descriptor is dry sets it to False."""
+        self.reader = self.driver.current_strand()
+        try:
+            while not self.readable:
+                yield PARKED
+        finally:
+            self.reader = None
+
+    @types.coroutine
+    def wait_writable(self) -> Generator[Any, Any, None]:
+        """Wait until `writable`. Whoever writes until the descriptor is full sets it to False."""
+        self.writer = self.driver.current_strand()
+        try:
+            while not self.writable:
+                yield PARKED
+        finally:
+            self.writer = None
+
+    def close(self) -> None:
+        """Stop watching. Whoever still waits is woken and finds the descriptor closed (OSError at its next call)."""
+        if self.closed:
+            return
+        self.closed = self.readable = self.writable = self.hung_up = True
+        # a descriptor's number may already be somebody else's when two things close in one batch
+        if self.driver.watches.get(self.fd) is self:
+            del self.driver.watches[self.fd]
+            try:
+                self.driver.epoll.unregister(self.fd)
+            except OSError:
+                pass  # closed already: the kernel has dropped it from the set
+        for strand in (self.reader, self.writer):
+            if strand is not None:
+                self.driver.wake(strand)
+
+
+class Signal:
+    """Something that strands wait for and anybody sets, once."""
+
+    __slots__ = ("driver", "is_set", "waiting")
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self.is_set = False
+        self.waiting: list[Strand] = []
+
+    def set(self) -> None:
+        """Wake everybody who waits, now and later."""
+        self.is_set = True
+        for strand in self.waiting:
+            self.driver.wake(strand)
+        self.waiting.clear()
+
+    @types.coroutine
+    def wait(self) -> Generator[Any, Any, None]:
+        """Wait until set."""
+        strand = self.driver.current_strand()
+        while not self.is_set:
+            self.waiting.append(strand)
+            try:
+                yield PARKED
+            except BaseException:
+                if strand in self.waiting:
+                    self.waiting.remove(strand)
+                raise
+
+
+class Stopped(BaseException):
+    """Raised at a child's wait: it was cancelled."""
+
+
+class Child:
+    """A strand that somebody started beside their own, without a task of its own: so it costs a hundredth of one, and
+    may not go to trio. Whoever starts one ends it: `cancel`, then `done`."""
+
+    __slots__ = ("_driver", "_strand", "done", "error")
+
+    def __init__(self, driver: Driver, coroutine: Coroutine[Any, Any, object]) -> None:
+        self._driver = driver
+        self._strand = Strand(None, coroutine)
+        self._strand.child = self
+        self._strand.detached = True
+        self.done = Signal(driver)
+        self.error: BaseException | None = None  # what it raised, once done
+        driver.wake(self._strand)
+
+    def cancel(self) -> None:
+        """Cancel it; `done` is set when it has ended. Harmless when it has ended already."""
+        if not self.done.is_set:
+            self._driver.interrupt(self._strand, Stopped())
+
+    def ended(self, error: BaseException | None) -> None:
+        """Told by the driver."""
+        self._strand.detached = False
+        self._strand.child = None
+        if not isinstance(error, Stopped):
+            self.error = error
+        self.done.set()
