@@ -362,7 +362,7 @@ async def test_a_client_that_waits_for_100_is_told_to_go_on(mesh, harness):
             assert (answer.status, answer.body, answer.interim) == (200, b"12345", [])
 
 
-async def test_interim_answers_of_the_upstream_end_at_the_proxy(mesh, harness):
+async def test_interim_answers_of_the_upstream_are_passed_on_but_for_100(mesh, harness):
     async with mesh() as m, m.raw_upstream() as app:
         await m.service(harness.VIP, app.port)
         async with m.client() as client:
@@ -370,7 +370,24 @@ async def test_interim_answers_of_the_upstream_end_at_the_proxy(mesh, harness):
             peer, _ = await app.request()
             await peer.send(b"HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n" + OK)
             answer = await client.answer()
-            assert (answer.status, answer.body) == (200, b"ok")
+            assert (answer.status, answer.body, answer.interim) == (200, b"ok", [103])
+        assert m.host.outbound_pool.idle == 1
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_trailers_reach_a_client_that_reads_them(mesh, harness, reads):
+    """RFC 9110 section 6.5.1: only one that said so (TE)."""
+    async with mesh() as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with m.client() as client:
+            await client.ask(**({"te": "trailers", "connection": "te"} if reads else {}))
+            peer, head = await app.request()
+            assert (b"te: trailers\r\n" in head) == reads
+            await peer.send(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nx-sum: 1\r\n\r\n")
+            await client.head()
+            while isinstance(event := await client.event(), h11.Data):
+                pass
+            assert list(event.headers) == ([(b"x-sum", b"1")] if reads else [])
         assert m.host.outbound_pool.idle == 1
 
 

@@ -35,7 +35,7 @@ REQUESTS = {
     # RFC 9110 section 7.6.1
     "hop-by-hop fields": (
         "GET / HTTP/1.1|Host: a|Connection: x-a, TE|X-A: 1|Keep-Alive: 5|Proxy-Connection: x|TE: trailers|X-B: 2||",
-        "GET / HTTP/1.1|Host: a|X-B: 2||"),
+        "GET / HTTP/1.1|Host: a|X-B: 2|te: trailers|connection: te||"),  # what the client reads, we read (10.1.4)
     "cookies and what else Connection names": ("GET / HTTP/1.1|Host: a|Connection: cookie|Cookie: c||",
                                                "GET / HTTP/1.1|Host: a||"),
     "upgrade that Connection does not name": (
@@ -49,7 +49,7 @@ REQUESTS = {
     "a length": ("POST / HTTP/1.1|Host: a|Content-Length: 005||hello",
                  "POST / HTTP/1.1|Host: a|Content-Length: 005||hello"),
     "a length of 0": ("POST / HTTP/1.1|Host: a|Content-Length: 0||", "POST / HTTP/1.1|Host: a|Content-Length: 0||"),
-    # section 7.1: extensions and trailers end here; chunks are our own
+    # section 7.1: extensions, and a request's trailers, end here; chunks are our own
     "chunks": ("POST / HTTP/1.1|Host: a|Transfer-Encoding: chunked||2;a=b|he|003|llo|0;c|X-Sum: 1||",
                "POST / HTTP/1.1|Host: a|transfer-encoding: chunked||5|hello|0||"),
     "no chunk at all": ("POST / HTTP/1.1|Host: a|Transfer-Encoding: chunked||0||",
@@ -70,9 +70,13 @@ ANSWERS = {
             "HTTP/1.1 304 Not Modified|Content-Length: 5||"),
     # RFC 9112 section 6.3, rule 1
     "204": ("GET 1.1", "HTTP/1.1 204 No Content|Content-Length: 0||", "HTTP/1.1 204 No Content||"),
-    # RFC 9110 section 15.2: interim answers end here
+    # RFC 9110 section 15.2: passed on, but for 100, and none to 1.0
     "1xx": ("GET 1.1", "HTTP/1.1 103 Early Hints|Link: x||HTTP/1.1 200 OK|Content-Length: 0||",
+            "HTTP/1.1 103 Early Hints|Link: x||HTTP/1.1 200 OK|Content-Length: 0||"),
+    "100": ("GET 1.1", "HTTP/1.1 100 Continue||HTTP/1.1 200 OK|Content-Length: 0||",
             "HTTP/1.1 200 OK|Content-Length: 0||"),
+    "1xx to 1.0": ("GET 1.0", "HTTP/1.1 103 Early Hints|Link: x||HTTP/1.1 200 OK|Content-Length: 0||",
+                   "HTTP/1.1 200 OK|Content-Length: 0|connection: close||"),
     # RFC 9110 section 7.6.1
     "hop-by-hop fields": ("GET 1.1", "HTTP/1.1 200 OK|Connection: x-a|X-A: 1|Keep-Alive: 5|Content-Length: 0||",
                           "HTTP/1.1 200 OK|Content-Length: 0||"),

@@ -85,18 +85,22 @@ class Watch:
         finally:
             self.writer = None
 
-    def close(self) -> None:
-        """Stop watching. Whoever still waits is woken and finds the descriptor closed (OSError at its next call)."""
+    def close(self, *, unregister: bool = True) -> None:
+        """Stop watching. Whoever still waits is woken and finds the descriptor closed (OSError at its next call).
+
+        `unregister=False`: the descriptor is closed right after, by which the kernel drops it from the set.
+        """
         if self.closed:
             return
         self.closed = self.readable = self.writable = self.hung_up = True
         # a descriptor's number may already be somebody else's when two things close in one batch
         if self.driver.watches.get(self.fd) is self:
             del self.driver.watches[self.fd]
-            try:
-                self.driver.epoll.unregister(self.fd)
-            except OSError:
-                pass  # closed already: the kernel has dropped it from the set
+            if unregister:
+                try:
+                    self.driver.epoll.unregister(self.fd)
+                except OSError:
+                    pass  # closed already
         for strand in (self.reader, self.writer):
             if strand is not None:
                 self.driver.wake(strand)

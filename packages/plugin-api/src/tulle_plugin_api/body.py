@@ -6,6 +6,7 @@ Owns the delegation that every such body needs: what is not overridden is the in
 from __future__ import annotations
 
 from tulle_plugin_api.exchange import Body
+from tulle_plugin_api.headers import Headers
 
 
 class WrappedBody:
@@ -18,6 +19,12 @@ class WrappedBody:
     def at_hand(self) -> bool:
         """Whether its beginning has arrived already, so that the head need not be sent ahead of it."""
         return bool(getattr(self.inner, "at_hand", False))
+
+    @property
+    def trailers(self) -> Headers | None:
+        """What came after its end, once that has been read."""
+        found: Headers | None = getattr(self.inner, "trailers", None)
+        return found
 
     async def read(self) -> bytes:
         """See Body."""

@@ -36,7 +36,10 @@ class Address(NamedTuple):
 
 
 class Body(Protocol):
-    """A body that is still arriving. Read by one reader, in order, until b""."""
+    """A body that is still arriving. Read by one reader, in order, until b"".
+
+    One may also have `trailers: Headers | None`, known when it has been read to its end.
+    """
 
     async def read(self) -> bytes:
         """The next piece, as it arrived; b"" at the end. Raises Failure when the peer broke off."""
@@ -113,6 +116,8 @@ class Exchange:
     authority: str = ""  # Host or :authority: "app-b:80"
     headers: Headers
     body: bytes | Body = b""
+    wants_trailers: bool = False  # the client reads trailers (RFC 9110 section 6.5.1)
+    interim: Interim | None = None  # passes a 1xx answer on to the client, where it can read one
     upgrade: str = ""  # protocol that the client wants to change to, such as "websocket" (RFC 9110 section 7.8)
 
     # --- where it comes from and goes to ---------------------------------------------------------------
@@ -155,5 +160,8 @@ class Exchange:
             return self.aborted
         return self.status == 0 or self.status >= 500 or self.aborted
 
+
+Interim: TypeAlias = Callable[[int, Headers], Awaitable[None]]
+"""Given status (102 to 199) and fields. Never raises: a client that is gone is found out by the answer itself."""
 
 Handler: TypeAlias = Callable[[Exchange], Awaitable[Response]]

@@ -176,7 +176,7 @@ class TcpChannel:
 
     def close(self) -> None:
         """As Channel.close."""
-        self.watch.close()
+        self.watch.close(unregister=False)
         self._socket.close()
 
     def abort(self) -> None:
@@ -225,10 +225,12 @@ def keep_alive(sock: socket.socket) -> None:
 
 
 def accepted(driver: Driver, sock: socket.socket) -> TcpChannel:
-    """A channel over a socket just accepted. Raises OSError when the peer has gone in the meantime."""
+    """A channel over a socket just accepted, whose options are the listener's (see `listen`).
+
+    Raises OSError when the peer has gone in the meantime.
+    """
     try:
         sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer = sock.getpeername()
         return TcpChannel(driver, sock, Address(unmapped(peer[0]), peer[1]))
     except BaseException:

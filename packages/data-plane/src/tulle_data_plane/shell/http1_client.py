@@ -21,6 +21,9 @@ from tulle_data_plane.wire import http1
 MAX_INTERIM = 16
 """1xx answers before the final one."""
 
+TE_TRAILERS = b"te: trailers\r\nconnection: te\r\n"
+"""Said anew at each hop (RFC 9110 section 10.1.4)."""
+
 NOT_PLAIN = frozenset({"HEAD", "CONNECT"})
 """Methods whose answers are framed by other rules (RFC 9112 section 6.3)."""
 
@@ -81,7 +84,12 @@ def _head(exchange: Exchange) -> bytes:
     framing = http1.CHUNKED_BODY if chunked else http1.NO_BODY  # Content-Length is in the block, where there is one
     try:
         return http1.encode_request(
-            exchange.method, exchange.path, exchange.headers.block, framing, upgrade=exchange.upgrade
+            exchange.method,
+            exchange.path,
+            exchange.headers.block,
+            framing,
+            TE_TRAILERS if exchange.wants_trailers and not exchange.upgrade else b"",
+            upgrade=exchange.upgrade,
         )
     except ValueError as error:
         if exchange.method == "CONNECT":
@@ -150,7 +158,9 @@ async def _answer(
             buffer = buffer[end:]
             if not head.informational:
                 return _response(channel, head, buffer, limits, release, upload)
-            # 1xx but 101: fine here; a production mesh would pass 103 on (RFC 9110 section 15.2)
+            # RFC 9110 section 15.2: passed on, but for 100, which answers the Expect that ended at this proxy
+            if head.status != 100 and exchange.interim is not None:
+                await exchange.interim(head.status, Headers(head.block))
             if not buffer:
                 buffer = await _recv(channel, "after an interim answer")
     except http1.ProtocolError as error:
@@ -227,6 +237,11 @@ class AnswerBody:
         self._release = release
         self._upload = upload
         self._closed = False
+
+    @property
+    def trailers(self) -> Headers | None:
+        """What came after it."""
+        return self._decoder.trailers
 
     @property
     def at_hand(self) -> bool:

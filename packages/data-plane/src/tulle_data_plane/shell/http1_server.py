@@ -90,6 +90,13 @@ class Server:
         direction, peer, identity, secured = self.direction, channel.peer, channel.identity, channel.secured
         recv, send_some, known_heads = channel.recv, channel.send_some, self.parser.known
         strand, idle_seconds = driver.current_strand(), self.idle_seconds
+
+        async def interim(status: int, headers: Headers) -> None:
+            try:
+                await channel.send_all(http1.encode_response(status, headers.block, http1.NO_BODY))
+            except (OSError, SlowReader):
+                pass  # the answer itself will find out
+
         while True:
             # --- the head ------------------------------------------------------------------------------
             if not buffer:
@@ -133,6 +140,10 @@ class Server:
             exchange.service = route.service
             if head.version != "1.1":
                 exchange.protocol = "http/1.0"
+            else:
+                exchange.interim = interim
+            if head.te_trailers:
+                exchange.wants_trailers = True
             if head.upgrade:
                 exchange.upgrade = head.upgrade
             body: RequestBody | None = None
@@ -260,7 +271,8 @@ class Server:
                 if piece:
                     await channel.send_all(http1.encode_chunk(piece) if chunked else piece)
             if chunked:
-                await channel.send_all(http1.LAST_CHUNK)
+                trailers = response.trailers or getattr(body, "trailers", None) if head.te_trailers else None
+                await channel.send_all(http1.encode_last_chunk(trailers))
             elif framing.kind == http1.LENGTH and exchange.response_bytes != framing.length:
                 raise PolicyFailed(f"a body of {exchange.response_bytes} bytes, announced with content-length {known}")
         except Failure as failure:
