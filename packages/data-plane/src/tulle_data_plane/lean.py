@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 
 def leave_out() -> None:
@@ -25,6 +27,11 @@ def leave_out() -> None:
 
     # trio encodes host names that are not ASCII with idna's tables. The names that a proxy resolves are a cluster's.
     _stand_in("idna")
+
+    # trio can start processes, and speak DTLS. A proxy does neither; what is asked for all the same is fetched then.
+    starting = {name: _fetched("trio._subprocess", name) for name in ("run_process", "open_process")}
+    _stand_in("trio._subprocess", Process=type("Process", (), {}), **starting)
+    _stand_in("trio._dtls", **{name: type(name, (), {}) for name in _DTLS})
 
     # protobuf's well-known types (Timestamp and the like) read calendars; no message that a proxy sends has one.
     _stand_in("google.protobuf.internal.well_known_types", WKTBASES={})
@@ -53,6 +60,21 @@ def put_back() -> None:
         del sys.modules["typing_extensions"]
 
 
+def forget() -> None:
+    """Empty the caches that importing has filled: 300 KB. What needs one again fills it again.
+
+    linecache holds the source that attrs has made for its classes, the importer the names of all files in all folders
+    of the path, and typing the generic types that annotations have named.
+    """
+    import linecache
+    import typing
+
+    linecache.clearcache()
+    sys.path_importer_cache.clear()
+    for clear in getattr(typing, "_cleanups", ()):
+        clear()
+
+
 def give_back() -> None:
     """Return to the kernel what the C library holds on to after start-up: 1 MB. Takes under a millisecond."""
     import ctypes  # trio has it loaded
@@ -70,6 +92,18 @@ def _stand_in(name: str, **attributes: object) -> None:
         if "." in name:
             parent, _, child = name.rpartition(".")
             setattr(import_module(parent), child, module)
+
+
+_DTLS = ("DTLSChannel", "DTLSChannelStatistics", "DTLSEndpoint")
+
+
+def _fetched(module: str, name: str) -> Callable[..., Any]:
+    """A function that imports the real one when it is called, which must be after `put_back`."""
+
+    def function(*arguments: Any, **named: Any) -> Any:
+        return getattr(import_module(module), name)(*arguments, **named)
+
+    return function
 
 
 _stand_ins: dict[str, types.ModuleType] = {}

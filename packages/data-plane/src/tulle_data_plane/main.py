@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments:  # settings are good, and everything that a proxy loads can be loaded
         sys.exit(1 if plugins.failures else 0)
     # What was loaded at start-up lives for ever: never look at it again when collecting garbage.
+    lean.forget()
     gc.collect()
     gc.freeze()
     lean.give_back()

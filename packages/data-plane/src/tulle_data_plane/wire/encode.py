@@ -15,7 +15,19 @@ from tulle_data_plane.wire.messages import CHUNKED, CHUNKED_BODY, NO_BODY, NONE,
 
 # RFC 9110 section 6.2: we send our own version, whatever the other side of us speaks.
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
-_STATUS_LINES = {status: f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode() for status in range(100, 600)}
+
+
+class _StatusLines(dict[int, bytes]):
+    """By status, made when it first occurs. KeyError outside of 100 to 599."""
+
+    def __missing__(self, status: int) -> bytes:
+        if not 100 <= status <= 599:
+            raise KeyError(status)
+        line = self[status] = f"HTTP/1.1 {status} {_PHRASES.get(status, '')}\r\n".encode()
+        return line
+
+
+_STATUS_LINES = _StatusLines()
 _REQUEST_LINE = re.compile(TOKEN + rb" " + TARGET + rb" HTTP/1\.1\r\n")
 
 _CHUNKED_FIELD = b"transfer-encoding: chunked\r\n"

@@ -50,7 +50,7 @@ class Repeats(Generic[V]):
                 self.known.clear()
             self.known[key] = value
         else:
-            if len(self._seen_once) >= 8 * self._most:
+            if len(self._seen_once) >= 2 * self._most:
                 self._seen_once.clear()
             self._seen_once.add(hashed)
 
