@@ -5,6 +5,7 @@ from __future__ import annotations
 TITLES = {
     "tulle": "Tulle",
     "tulle-quiet": "Tulle, no access log",
+    "tulle-interpreted": "Tulle, interpreted",
     "haproxy": "HAProxy",
     "nginx": "nginx",
     "envoy": "Envoy",
@@ -17,7 +18,7 @@ TITLES = {
 }
 
 PROXIES = ("tulle", "tulle-quiet", "haproxy", "nginx")
-YARDSTICKS = ("floor", "direct", "envoy-redirected")
+YARDSTICKS = ("floor", "direct", "envoy-redirected", "tulle-interpreted")
 """Columns of the two tables of ratios to Envoy."""
 
 BASELINES = {

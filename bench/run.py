@@ -21,6 +21,7 @@ from bench.world import World, world
 SUBJECTS: dict[str, Callable[[World, str], Subject]] = {
     "tulle": tulle.Tulle,
     "tulle-quiet": tulle.TulleQuiet,
+    "tulle-interpreted": tulle.TulleInterpreted,
     "envoy": envoy.Envoy,
     "envoy-quiet": envoy.EnvoyQuiet,
     "haproxy": haproxy.HAProxy,

@@ -31,16 +31,15 @@ from __future__ import annotations
 import os
 import select
 import time
-import types
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
 from tulle_data_plane.deadlines import Deadline, Expired, Wheel
-from tulle_data_plane.strands import PARKED, Child, Signal, Stopped, Strand, Watch
+from tulle_data_plane.strands import PARK, PARKED, Child, Signal, Stopped, Strand, Watch
 
 __all__ = ["PARKED", "Child", "Deadline", "Driver", "Expired", "Signal", "Stopped", "Strand", "Watch"]
 
@@ -308,12 +307,11 @@ class Driver:
             except _Woken:
                 pass
 
-    @types.coroutine
-    def turn(self) -> Generator[Any, Any, None]:
+    async def turn(self) -> None:
         """Let others run. For loops that might never have to wait, such as moving a body between two fast peers."""
         strand = self.current_strand()
         self.wake(strand)
-        yield PARKED
+        await PARK
 
     # --- children ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ The rules are in driver.py; the first of them, that an edge is remembered, is ke
 from __future__ import annotations
 
 import select
-import types
 from collections.abc import Callable, Coroutine, Generator
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,19 @@ PARKED = object()
 """What a strand yields to the driver: "I have arranged for somebody to wake me". It must look again when it wakes."""
 
 
+class _Park:
+    """`await PARK` yields PARKED, once. A tuple's iterator does it, which is cheaper than a generator."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return iter(_ONCE)  # type: ignore[return-value]  # an iterator is all that `await` asks for
+
+
+_ONCE = (PARKED,)
+PARK = _Park()
+
+
 class Strand:
     """A detached coroutine, and what must reach it at its next step."""
 
@@ -32,6 +44,7 @@ class Strand:
         "child", "coroutine", "covered", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel",
         "task", "tick",
     )  # fmt: skip
+    __deletable__ = ("coroutine", "task")  # said to mypyc; Python deletes what it is told to
 
     def __init__(self, task: trio.lowlevel.Task | None, coroutine: Coroutine[Any, Any, object]) -> None:
         self.task = task
@@ -65,23 +78,21 @@ class Watch:
         driver.watches[fd] = self
         driver.epoll.register(fd, EDGE)
 
-    @types.coroutine
-    def wait_readable(self) -> Generator[Any, Any, None]:
+    async def wait_readable(self) -> None:
         """Wait until `readable`. Whoever reads until the descriptor is dry sets it to False."""
         self.reader = self.driver.current_strand()
         try:
             while not self.readable:
-                yield PARKED
+                await PARK
         finally:
             self.reader = None
 
-    @types.coroutine
-    def wait_writable(self) -> Generator[Any, Any, None]:
+    async def wait_writable(self) -> None:
         """Wait until `writable`. Whoever writes until the descriptor is full sets it to False."""
         self.writer = self.driver.current_strand()
         try:
             while not self.writable:
-                yield PARKED
+                await PARK
         finally:
             self.writer = None
 
@@ -123,14 +134,13 @@ class Signal:
             self.driver.wake(strand)
         self.waiting.clear()
 
-    @types.coroutine
-    def wait(self) -> Generator[Any, Any, None]:
+    async def wait(self) -> None:
         """Wait until set."""
         strand = self.driver.current_strand()
         while not self.is_set:
             self.waiting.append(strand)
             try:
-                yield PARKED
+                await PARK
             except BaseException:
                 if strand in self.waiting:
                     self.waiting.remove(strand)

@@ -100,6 +100,9 @@ class Response:
         self.reason = reason  # slug, where the proxy or a policy made this answer itself
 
 
+NOWHERE = Address("", 0)
+
+
 class Exchange:
     """One request on its way. Layers fill it in as they decide; exporters see it when it has ended.
 
@@ -121,9 +124,9 @@ class Exchange:
     upgrade: str = ""  # protocol that the client wants to change to, such as "websocket" (RFC 9110 section 7.8)
 
     # --- where it comes from and goes to ---------------------------------------------------------------
-    source: Address = Address("", 0)
+    source: Address
     source_identity: str = ""  # SPIFFE id that mutual TLS proved, else empty
-    destination: Address = Address("", 0)  # as the application dialled it
+    destination: Address  # as the application dialled it
     service: Service | None = None
     route: str = ""  # "namespace/name/rule", empty for the default route
     backend: str = ""  # "namespace/service:port"
@@ -144,14 +147,18 @@ class Exchange:
     response_bytes: int = 0  # body; for "tcp": server to client
     aborted: bool = False  # broken off after the answer had begun (a reset, a truncated body)
 
+    _notes: dict[str, object] | None = None
+
     def __init__(self, headers: Headers | None = None) -> None:
         self.headers = headers if headers is not None else Headers()
+        self.source = self.destination = NOWHERE
 
     @property
     def attributes(self) -> dict[str, object]:
         """Room for plugins to leave notes for one another. Keys start with the plugin's name: "retry.budget"."""
-        notes: dict[str, object] = self.__dict__.setdefault("_attributes", {})
-        return notes
+        if self._notes is None:
+            self._notes = {}
+        return self._notes
 
     @property
     def failed(self) -> bool:

@@ -10,16 +10,16 @@ import errno
 import socket
 import struct
 import sys
-import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable
 from math import inf
-from typing import Any, Protocol
+from typing import Protocol
 
 from tulle_plugin_api import Address
 
-from tulle_data_plane.driver import PARKED, Driver, Watch
+from tulle_data_plane.driver import Driver, Watch
 from tulle_data_plane.errors import SlowReader
 from tulle_data_plane.shell.descriptors import refuse_at
+from tulle_data_plane.strands import PARK
 
 RECEIVE_SIZE = 65536
 """Bytes asked of one recv: more than a head ever is, and a good piece of a body."""
@@ -88,17 +88,16 @@ class TcpChannel:
         """The socket itself, for relays that let the kernel move the bytes."""
         return self._socket
 
-    @types.coroutine
-    def recv(self, size: int = RECEIVE_SIZE) -> Generator[Any, Any, bytes]:
+    async def recv(self, size: int = RECEIVE_SIZE) -> bytes:
         """As Channel.recv: one system call where bytes are known to be there, none where not.
 
-        A generator and not `async def`, with Watch.wait_readable written out in it: each exchange waits here twice, and
-        each coroutine on the way to a wait is passed through, to it and back.
+        Watch.wait_readable is written out here: each exchange waits here twice, and each coroutine on the way to a
+        wait is passed through, to it and back.
         """
         watch = self.watch
         if self._greedy:
             self._greedy = False
-            yield from watch.driver.turn()
+            await watch.driver.turn()
         while True:
             if watch.readable:
                 try:
@@ -117,7 +116,7 @@ class TcpChannel:
             watch.reader = watch.driver.current_strand()
             try:
                 while not watch.readable:
-                    yield PARKED
+                    await PARK
             finally:
                 watch.reader = None
 
