@@ -24,17 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tulle/v1/discovery.proto\x12\x08tulle.v1\"\xf5\x01\n\x0cWatchRequest\x12$\n\x04node\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.NodeH\x00R\x04node\x12\x33\n\tsubscribe\x18\x02 \x01(\x0b\x32\x13.tulle.v1.SubscribeH\x00R\tsubscribe\x12\x39\n\x0bunsubscribe\x18\x03 \x01(\x0b\x32\x15.tulle.v1.UnsubscribeH\x00R\x0bunsubscribe\x12!\n\x03\x61\x63k\x18\x04 \x01(\x0b\x32\r.tulle.v1.AckH\x00R\x03\x61\x63k\x12$\n\x04nack\x18\x05 \x01(\x0b\x32\x0e.tulle.v1.NackH\x00R\x04nackB\x06\n\x04kind\"\xe3\x01\n\x04Node\x12\x10\n\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\'\n\x0fservice_account\x18\x03 \x01(\tR\x0eserviceAccount\x12\x1a\n\x08workload\x18\x04 \x01(\tR\x08workload\x12\x18\n\x07version\x18\x05 \x01(\tR\x07version\x12\x1c\n\taddresses\x18\x06 \x03(\tR\taddresses\x12\x1a\n\x08instance\x18\x07 \x01(\tR\x08instance\x12\x12\n\x04host\x18\x08 \x01(\tR\x04host\"P\n\tSubscribe\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\x12!\n\x0cheld_version\x18\x02 \x01(\tR\x0bheldVersion\"/\n\x0bUnsubscribe\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\"A\n\x03\x41\x63k\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"X\n\x04Nack\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\x14\n\x05\x65rror\x18\x03 \x01(\tR\x05\x65rror\"\x9b\x01\n\rWatchResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x39\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x15.tulle.v1.DestinationH\x00R\x0b\x64\x65stination\x12-\n\x07inbound\x18\x03 \x01(\x0b\x32\x11.tulle.v1.InboundH\x00R\x07inboundB\x06\n\x04kind\"\xe5\x02\n\x0b\x44\x65stination\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tR\x07\x61\x64\x64ress\x12\x14\n\x05known\x18\x02 \x01(\x08R\x05known\x12+\n\x07service\x18\x03 \x01(\x0b\x32\x11.tulle.v1.ServiceR\x07service\x12.\n\x08protocol\x18\x04 \x01(\x0e\x32\x12.tulle.v1.ProtocolR\x08protocol\x12\'\n\x06routes\x18\x05 \x03(\x0b\x32\x0f.tulle.v1.RouteR\x06routes\x12-\n\x08\x62\x61\x63kends\x18\x06 \x03(\x0b\x32\x11.tulle.v1.BackendR\x08\x62\x61\x63kends\x12,\n\x08policies\x18\x07 \x03(\x0b\x32\x10.tulle.v1.PolicyR\x08policies\x12\x1a\n\x08\x62\x61lancer\x18\x08 \x01(\tR\x08\x62\x61lancer\x12\'\n\x0f\x62\x61lancer_config\x18\t \x01(\tR\x0e\x62\x61lancerConfig\"m\n\x07Service\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n\x04port\x18\x03 \x01(\rR\x04port\x12\x1c\n\tauthority\x18\x04 \x01(\tR\tauthority\"\x80\x01\n\x05Route\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x35\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32\x19.tulle.v1.WeightedBackendR\x08\x62\x61\x63kends\x12,\n\x08policies\x18\x03 \x03(\x0b\x32\x10.tulle.v1.PolicyR\x08policies\"C\n\x0fWeightedBackend\x12\x18\n\x07\x62\x61\x63kend\x18\x01 \x01(\tR\x07\x62\x61\x63kend\x12\x16\n\x06weight\x18\x02 \x01(\rR\x06weight\"\x98\x01\n\x07\x42\x61\x63kend\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12+\n\x07service\x18\x02 \x01(\x0b\x32\x11.tulle.v1.ServiceR\x07service\x12\x1a\n\x08resolved\x18\x03 \x01(\x08R\x08resolved\x12\x30\n\tendpoints\x18\x04 \x03(\x0b\x32\x12.tulle.v1.EndpointR\tendpoints\"\xbb\x02\n\x08\x45ndpoint\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tR\x07\x61\x64\x64ress\x12\x12\n\x04port\x18\x02 \x01(\rR\x04port\x12\x10\n\x03pod\x18\x03 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x1a\n\x08workload\x18\x05 \x01(\tR\x08workload\x12\x12\n\x04zone\x18\x06 \x01(\tR\x04zone\x12\x16\n\x06weight\x18\x07 \x01(\rR\x06weight\x12\x36\n\x06labels\x18\x08 \x03(\x0b\x32\x1e.tulle.v1.Endpoint.LabelsEntryR\x06labels\x12\x16\n\x06meshed\x18\t \x01(\x08R\x06meshed\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"L\n\x06Policy\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x16\n\x06\x63onfig\x18\x03 \x01(\tR\x06\x63onfig\"6\n\x07Inbound\x12+\n\x05ports\x18\x01 \x03(\x0b\x32\x15.tulle.v1.InboundPortR\x05ports\"\xcd\x01\n\x0bInboundPort\x12\x12\n\x04port\x18\x01 \x01(\rR\x04port\x12+\n\x07service\x18\x02 \x01(\x0b\x32\x11.tulle.v1.ServiceR\x07service\x12.\n\x08protocol\x18\x03 \x01(\x0e\x32\x12.tulle.v1.ProtocolR\x08protocol\x12,\n\x08policies\x18\x04 \x03(\x0b\x32\x10.tulle.v1.PolicyR\x08policies\x12\x1f\n\x0bprobe_paths\x18\x05 \x03(\tR\nprobePaths*v\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROTOCOL_DETECT\x10\x01\x12\x12\n\x0ePROTOCOL_HTTP1\x10\x02\x12\x12\n\x0ePROTOCOL_HTTP2\x10\x03\x12\x13\n\x0fPROTOCOL_OPAQUE\x10\x04\x32I\n\tDiscovery\x12<\n\x05Watch\x12\x16.tulle.v1.WatchRequest\x1a\x17.tulle.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tulle/v1/discovery.proto\x12\x08tulle.v1\"\xf5\x01\n\x0cWatchRequest\x12$\n\x04node\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.NodeH\x00R\x04node\x12\x33\n\tsubscribe\x18\x02 \x01(\x0b\x32\x13.tulle.v1.SubscribeH\x00R\tsubscribe\x12\x39\n\x0bunsubscribe\x18\x03 \x01(\x0b\x32\x15.tulle.v1.UnsubscribeH\x00R\x0bunsubscribe\x12!\n\x03\x61\x63k\x18\x04 \x01(\x0b\x32\r.tulle.v1.AckH\x00R\x03\x61\x63k\x12$\n\x04nack\x18\x05 \x01(\x0b\x32\x0e.tulle.v1.NackH\x00R\x04nackB\x06\n\x04kind\"\xe3\x01\n\x04Node\x12\x10\n\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\'\n\x0fservice_account\x18\x03 \x01(\tR\x0eserviceAccount\x12\x1a\n\x08workload\x18\x04 \x01(\tR\x08workload\x12\x18\n\x07version\x18\x05 \x01(\tR\x07version\x12\x1c\n\taddresses\x18\x06 \x03(\tR\taddresses\x12\x1a\n\x08instance\x18\x07 \x01(\tR\x08instance\x12\x12\n\x04host\x18\x08 \x01(\tR\x04host\"P\n\tSubscribe\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\x12!\n\x0cheld_version\x18\x02 \x01(\tR\x0bheldVersion\"/\n\x0bUnsubscribe\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\"A\n\x03\x41\x63k\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\"X\n\x04Nack\x12 \n\x0b\x64\x65stination\x18\x01 \x01(\tR\x0b\x64\x65stination\x12\x18\n\x07version\x18\x02 \x01(\tR\x07version\x12\x14\n\x05\x65rror\x18\x03 \x01(\tR\x05\x65rror\"\x9b\x01\n\rWatchResponse\x12\x18\n\x07version\x18\x01 \x01(\tR\x07version\x12\x39\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32\x15.tulle.v1.DestinationH\x00R\x0b\x64\x65stination\x12-\n\x07inbound\x18\x03 \x01(\x0b\x32\x11.tulle.v1.InboundH\x00R\x07inboundB\x06\n\x04kind\"\x95\x03\n\x0b\x44\x65stination\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tR\x07\x61\x64\x64ress\x12\x14\n\x05known\x18\x02 \x01(\x08R\x05known\x12+\n\x07service\x18\x03 \x01(\x0b\x32\x11.tulle.v1.ServiceR\x07service\x12.\n\x08protocol\x18\x04 \x01(\x0e\x32\x12.tulle.v1.ProtocolR\x08protocol\x12\'\n\x06routes\x18\x05 \x03(\x0b\x32\x0f.tulle.v1.RouteR\x06routes\x12-\n\x08\x62\x61\x63kends\x18\x06 \x03(\x0b\x32\x11.tulle.v1.BackendR\x08\x62\x61\x63kends\x12,\n\x08policies\x18\x07 \x03(\x0b\x32\x10.tulle.v1.PolicyR\x08policies\x12\x1a\n\x08\x62\x61lancer\x18\x08 \x01(\tR\x08\x62\x61lancer\x12\'\n\x0f\x62\x61lancer_config\x18\t \x01(\tR\x0e\x62\x61lancerConfig\x12.\n\x07matches\x18\n \x03(\x0b\x32\x14.tulle.v1.RouteMatchR\x07matches\"\xee\x01\n\nRouteMatch\x12\x14\n\x05route\x18\x01 \x01(\rR\x05route\x12\'\n\x04path\x18\x02 \x01(\x0b\x32\x13.tulle.v1.PathMatchR\x04path\x12\x16\n\x06method\x18\x03 \x01(\tR\x06method\x12.\n\x07headers\x18\x04 \x03(\x0b\x32\x14.tulle.v1.ValueMatchR\x07headers\x12*\n\x05query\x18\x05 \x03(\x0b\x32\x14.tulle.v1.ValueMatchR\x05query\x12-\n\x06source\x18\x06 \x01(\x0b\x32\x15.tulle.v1.SourceMatchR\x06source\"J\n\tPathMatch\x12\'\n\x04type\x18\x01 \x01(\x0e\x32\x13.tulle.v1.MatchTypeR\x04type\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value\"_\n\nValueMatch\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\'\n\x04type\x18\x02 \x01(\x0e\x32\x13.tulle.v1.MatchTypeR\x04type\x12\x14\n\x05value\x18\x03 \x01(\tR\x05value\"\xce\x01\n\x0bSourceMatch\x12\x39\n\x06labels\x18\x01 \x03(\x0b\x32!.tulle.v1.SourceMatch.LabelsEntryR\x06labels\x12\x1e\n\nnamespaces\x18\x02 \x03(\tR\nnamespaces\x12)\n\x10service_accounts\x18\x03 \x03(\tR\x0fserviceAccounts\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"m\n\x07Service\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x12\n\x04port\x18\x03 \x01(\rR\x04port\x12\x1c\n\tauthority\x18\x04 \x01(\tR\tauthority\"\x84\x02\n\x05Route\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x35\n\x08\x62\x61\x63kends\x18\x02 \x03(\x0b\x32\x19.tulle.v1.WeightedBackendR\x08\x62\x61\x63kends\x12,\n\x08policies\x18\x03 \x03(\x0b\x32\x10.tulle.v1.PolicyR\x08policies\x12*\n\x07\x66ilters\x18\x04 \x03(\x0b\x32\x10.tulle.v1.FilterR\x07\x66ilters\x12+\n\x07session\x18\x05 \x01(\x0b\x32\x11.tulle.v1.SessionR\x07session\x12)\n\x10without_policies\x18\x06 \x03(\tR\x0fwithoutPolicies\"o\n\x0fWeightedBackend\x12\x18\n\x07\x62\x61\x63kend\x18\x01 \x01(\tR\x07\x62\x61\x63kend\x12\x16\n\x06weight\x18\x02 \x01(\rR\x06weight\x12*\n\x07\x66ilters\x18\x03 \x03(\x0b\x32\x10.tulle.v1.FilterR\x07\x66ilters\"\x9d\x01\n\x06\x46ilter\x12*\n\x06policy\x18\x01 \x01(\x0b\x32\x10.tulle.v1.PolicyH\x00R\x06policy\x12\x30\n\x08redirect\x18\x02 \x01(\x0b\x32\x12.tulle.v1.RedirectH\x00R\x08redirect\x12-\n\x07rewrite\x18\x03 \x01(\x0b\x32\x11.tulle.v1.RewriteH\x00R\x07rewriteB\x06\n\x04kind\"\x92\x01\n\x08Redirect\x12\x16\n\x06scheme\x18\x01 \x01(\tR\x06scheme\x12\x1a\n\x08hostname\x18\x02 \x01(\tR\x08hostname\x12&\n\x04path\x18\x03 \x01(\x0b\x32\x12.tulle.v1.PathEditR\x04path\x12\x12\n\x04port\x18\x04 \x01(\rR\x04port\x12\x16\n\x06status\x18\x05 \x01(\rR\x06status\"M\n\x07Rewrite\x12\x1a\n\x08hostname\x18\x01 \x01(\tR\x08hostname\x12&\n\x04path\x18\x02 \x01(\x0b\x32\x12.tulle.v1.PathEditR\x04path\"d\n\x08PathEdit\x12\x14\n\x04\x66ull\x18\x01 \x01(\tH\x00R\x04\x66ull\x12\"\n\x0breplacement\x18\x02 \x01(\tH\x00R\x0breplacement\x12\x16\n\x06prefix\x18\x03 \x01(\tR\x06prefixB\x06\n\x04kind\"\x8d\x01\n\x07Session\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n\x06header\x18\x02 \x01(\x08R\x06header\x12\x1f\n\x0b\x61\x62solute_ms\x18\x03 \x01(\x04R\nabsoluteMs\x12\x17\n\x07idle_ms\x18\x04 \x01(\x04R\x06idleMs\x12\x1c\n\tpermanent\x18\x05 \x01(\x08R\tpermanent\"\x98\x01\n\x07\x42\x61\x63kend\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12+\n\x07service\x18\x02 \x01(\x0b\x32\x11.tulle.v1.ServiceR\x07service\x12\x1a\n\x08resolved\x18\x03 \x01(\x08R\x08resolved\x12\x30\n\tendpoints\x18\x04 \x03(\x0b\x32\x12.tulle.v1.EndpointR\tendpoints\"\xbb\x02\n\x08\x45ndpoint\x12\x18\n\x07\x61\x64\x64ress\x18\x01 \x01(\tR\x07\x61\x64\x64ress\x12\x12\n\x04port\x18\x02 \x01(\rR\x04port\x12\x10\n\x03pod\x18\x03 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x1a\n\x08workload\x18\x05 \x01(\tR\x08workload\x12\x12\n\x04zone\x18\x06 \x01(\tR\x04zone\x12\x16\n\x06weight\x18\x07 \x01(\rR\x06weight\x12\x36\n\x06labels\x18\x08 \x03(\x0b\x32\x1e.tulle.v1.Endpoint.LabelsEntryR\x06labels\x12\x16\n\x06meshed\x18\t \x01(\x08R\x06meshed\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"L\n\x06Policy\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n\x06source\x18\x02 \x01(\tR\x06source\x12\x16\n\x06\x63onfig\x18\x03 \x01(\tR\x06\x63onfig\"\xa8\x01\n\x07Inbound\x12+\n\x05ports\x18\x01 \x03(\x0b\x32\x15.tulle.v1.InboundPortR\x05ports\x12\x35\n\x06labels\x18\x02 \x03(\x0b\x32\x1d.tulle.v1.Inbound.LabelsEntryR\x06labels\x1a\x39\n\x0bLabelsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"\xcd\x01\n\x0bInboundPort\x12\x12\n\x04port\x18\x01 \x01(\rR\x04port\x12+\n\x07service\x18\x02 \x01(\x0b\x32\x11.tulle.v1.ServiceR\x07service\x12.\n\x08protocol\x18\x03 \x01(\x0e\x32\x12.tulle.v1.ProtocolR\x08protocol\x12,\n\x08policies\x18\x04 \x03(\x0b\x32\x10.tulle.v1.PolicyR\x08policies\x12\x1f\n\x0bprobe_paths\x18\x05 \x03(\tR\nprobePaths*v\n\x08Protocol\x12\x18\n\x14PROTOCOL_UNSPECIFIED\x10\x00\x12\x13\n\x0fPROTOCOL_DETECT\x10\x01\x12\x12\n\x0ePROTOCOL_HTTP1\x10\x02\x12\x12\n\x0ePROTOCOL_HTTP2\x10\x03\x12\x13\n\x0fPROTOCOL_OPAQUE\x10\x04*j\n\tMatchType\x12\x1a\n\x16MATCH_TYPE_UNSPECIFIED\x10\x00\x12\x14\n\x10MATCH_TYPE_EXACT\x10\x01\x12\x15\n\x11MATCH_TYPE_PREFIX\x10\x02\x12\x14\n\x10MATCH_TYPE_REGEX\x10\x03\x32I\n\tDiscovery\x12<\n\x05Watch\x12\x16.tulle.v1.WatchRequest\x1a\x17.tulle.v1.WatchResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tulle.v1.discovery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SOURCEMATCH_LABELSENTRY']._loaded_options = None
+  _globals['_SOURCEMATCH_LABELSENTRY']._serialized_options = b'8\001'
   _globals['_ENDPOINT_LABELSENTRY']._loaded_options = None
   _globals['_ENDPOINT_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_PROTOCOL']._serialized_start=2448
-  _globals['_PROTOCOL']._serialized_end=2566
+  _globals['_INBOUND_LABELSENTRY']._loaded_options = None
+  _globals['_INBOUND_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_PROTOCOL']._serialized_start=4044
+  _globals['_PROTOCOL']._serialized_end=4162
+  _globals['_MATCHTYPE']._serialized_start=4164
+  _globals['_MATCHTYPE']._serialized_end=4270
   _globals['_WATCHREQUEST']._serialized_start=39
   _globals['_WATCHREQUEST']._serialized_end=284
   _globals['_NODE']._serialized_start=287
@@ -50,25 +56,47 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHRESPONSE']._serialized_start=805
   _globals['_WATCHRESPONSE']._serialized_end=960
   _globals['_DESTINATION']._serialized_start=963
-  _globals['_DESTINATION']._serialized_end=1320
-  _globals['_SERVICE']._serialized_start=1322
-  _globals['_SERVICE']._serialized_end=1431
-  _globals['_ROUTE']._serialized_start=1434
-  _globals['_ROUTE']._serialized_end=1562
-  _globals['_WEIGHTEDBACKEND']._serialized_start=1564
-  _globals['_WEIGHTEDBACKEND']._serialized_end=1631
-  _globals['_BACKEND']._serialized_start=1634
-  _globals['_BACKEND']._serialized_end=1786
-  _globals['_ENDPOINT']._serialized_start=1789
-  _globals['_ENDPOINT']._serialized_end=2104
-  _globals['_ENDPOINT_LABELSENTRY']._serialized_start=2047
-  _globals['_ENDPOINT_LABELSENTRY']._serialized_end=2104
-  _globals['_POLICY']._serialized_start=2106
-  _globals['_POLICY']._serialized_end=2182
-  _globals['_INBOUND']._serialized_start=2184
-  _globals['_INBOUND']._serialized_end=2238
-  _globals['_INBOUNDPORT']._serialized_start=2241
-  _globals['_INBOUNDPORT']._serialized_end=2446
-  _globals['_DISCOVERY']._serialized_start=2568
-  _globals['_DISCOVERY']._serialized_end=2641
+  _globals['_DESTINATION']._serialized_end=1368
+  _globals['_ROUTEMATCH']._serialized_start=1371
+  _globals['_ROUTEMATCH']._serialized_end=1609
+  _globals['_PATHMATCH']._serialized_start=1611
+  _globals['_PATHMATCH']._serialized_end=1685
+  _globals['_VALUEMATCH']._serialized_start=1687
+  _globals['_VALUEMATCH']._serialized_end=1782
+  _globals['_SOURCEMATCH']._serialized_start=1785
+  _globals['_SOURCEMATCH']._serialized_end=1991
+  _globals['_SOURCEMATCH_LABELSENTRY']._serialized_start=1934
+  _globals['_SOURCEMATCH_LABELSENTRY']._serialized_end=1991
+  _globals['_SERVICE']._serialized_start=1993
+  _globals['_SERVICE']._serialized_end=2102
+  _globals['_ROUTE']._serialized_start=2105
+  _globals['_ROUTE']._serialized_end=2365
+  _globals['_WEIGHTEDBACKEND']._serialized_start=2367
+  _globals['_WEIGHTEDBACKEND']._serialized_end=2478
+  _globals['_FILTER']._serialized_start=2481
+  _globals['_FILTER']._serialized_end=2638
+  _globals['_REDIRECT']._serialized_start=2641
+  _globals['_REDIRECT']._serialized_end=2787
+  _globals['_REWRITE']._serialized_start=2789
+  _globals['_REWRITE']._serialized_end=2866
+  _globals['_PATHEDIT']._serialized_start=2868
+  _globals['_PATHEDIT']._serialized_end=2968
+  _globals['_SESSION']._serialized_start=2971
+  _globals['_SESSION']._serialized_end=3112
+  _globals['_BACKEND']._serialized_start=3115
+  _globals['_BACKEND']._serialized_end=3267
+  _globals['_ENDPOINT']._serialized_start=3270
+  _globals['_ENDPOINT']._serialized_end=3585
+  _globals['_ENDPOINT_LABELSENTRY']._serialized_start=1934
+  _globals['_ENDPOINT_LABELSENTRY']._serialized_end=1991
+  _globals['_POLICY']._serialized_start=3587
+  _globals['_POLICY']._serialized_end=3663
+  _globals['_INBOUND']._serialized_start=3666
+  _globals['_INBOUND']._serialized_end=3834
+  _globals['_INBOUND_LABELSENTRY']._serialized_start=1934
+  _globals['_INBOUND_LABELSENTRY']._serialized_end=1991
+  _globals['_INBOUNDPORT']._serialized_start=3837
+  _globals['_INBOUNDPORT']._serialized_end=4042
+  _globals['_DISCOVERY']._serialized_start=4272
+  _globals['_DISCOVERY']._serialized_end=4345
 # @@protoc_insertion_point(module_scope)
