@@ -5,18 +5,23 @@ Owns the mapping, and nothing else. Core stays free of protobuf; the stream stay
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 
 from tulle_api.v1 import discovery_pb2 as pb
 
+from tulle_control_plane.core.objects import PathEdit, PluginFilter, Redirect, Rewrite
 from tulle_control_plane.core.results import (
     Backend,
     Destination,
     Endpoint,
+    Filter,
     Inbound,
+    MirrorTo,
     Policy,
     Protocol,
     Route,
+    Row,
     ServiceRef,
 )
 from tulle_control_plane.core.snapshots import Snapshot
@@ -68,6 +73,7 @@ def destination(result: Destination) -> pb.Destination:
         policies=[_policy(policy) for policy in result.policies],
         balancer=result.balancer,
         balancer_config=result.balancer_config,
+        matches=[_row(row) for row in result.rows],
     )
 
 
@@ -83,7 +89,8 @@ def inbound(result: Inbound) -> pb.Inbound:
                 probe_paths=port.probe_paths,
             )
             for port in result.ports
-        ]
+        ],
+        labels=dict(result.labels),
     )
 
 
@@ -94,10 +101,79 @@ def _service(ref: ServiceRef | None) -> pb.Service | None:
 
 
 def _route(route: Route) -> pb.Route:
+    session = route.session
     return pb.Route(
         name=route.name,
-        backends=[pb.WeightedBackend(backend=name, weight=weight) for name, weight in route.backends],
+        backends=[
+            pb.WeightedBackend(
+                backend=share.backend,
+                weight=share.weight,
+                filters=[_filter(each, route.name) for each in share.filters],
+            )
+            for share in route.backends
+        ],
         policies=[_policy(policy) for policy in route.policies],
+        filters=[_filter(each, route.name) for each in route.filters],
+        session=None
+        if session is None
+        else pb.Session(
+            name=session.name,
+            header=session.header,
+            absolute_ms=session.absolute_ms,
+            idle_ms=session.idle_ms,
+            permanent=session.permanent,
+        ),
+        without_policies=route.without_policies,
+    )
+
+
+def _filter(each: Filter, source: str) -> pb.Filter:
+    match each:
+        case PluginFilter(type_, config):
+            return pb.Filter(policy=pb.Policy(type=type_, source=source, config=config))
+        case MirrorTo(service, percent):
+            to = {"service": service.name, "namespace": service.namespace, "port": service.port, "percent": percent}
+            return pb.Filter(policy=pb.Policy(type="mirror", source=source, config=json.dumps(to)))
+        case Redirect():
+            return pb.Filter(
+                redirect=pb.Redirect(
+                    scheme=each.scheme, hostname=each.hostname, path=_path_edit(each.path), port=each.port,
+                    status=each.status,
+                )
+            )  # fmt: skip
+        case Rewrite():
+            return pb.Filter(rewrite=pb.Rewrite(hostname=each.hostname, path=_path_edit(each.path)))
+
+
+def _path_edit(edit: PathEdit | None) -> pb.PathEdit | None:
+    if edit is None:
+        return None
+    if edit.full is not None:
+        return pb.PathEdit(full=edit.full)
+    return pb.PathEdit(replacement=edit.replacement or "", prefix=edit.prefix)
+
+
+_MATCH_TYPES = {
+    "Exact": pb.MATCH_TYPE_EXACT,
+    "PathPrefix": pb.MATCH_TYPE_PREFIX,
+    "RegularExpression": pb.MATCH_TYPE_REGEX,
+}
+
+
+def _row(row: Row) -> pb.RouteMatch:
+    match, clients = row.match, row.clients
+    path = match.path
+    return pb.RouteMatch(
+        route=row.route,
+        path=None if path is None else pb.PathMatch(type=_MATCH_TYPES[path.kind], value=path.value),
+        method=match.method,
+        headers=[pb.ValueMatch(name=v.name, type=_MATCH_TYPES[v.kind], value=v.value) for v in match.headers],
+        query=[pb.ValueMatch(name=v.name, type=_MATCH_TYPES[v.kind], value=v.value) for v in match.query],
+        source=pb.SourceMatch(
+            labels=dict(clients.labels), namespaces=clients.namespaces, service_accounts=clients.service_accounts
+        )
+        if clients
+        else None,
     )
 
 

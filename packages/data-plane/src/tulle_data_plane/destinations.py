@@ -139,6 +139,7 @@ class Destinations:
             if number in targets:
                 targets[number] = target
         self.inbound = targets
+        self._host.source.labels = dict(message.labels)
         self._inbound_in_use.update(targets)
 
     def disconnected(self) -> None:

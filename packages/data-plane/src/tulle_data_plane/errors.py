@@ -23,6 +23,12 @@ class NoBackend(Failure):
     reason = "no-backend"
 
 
+class NoRoute(Failure):
+    """The service has routes, and the request fits none of their rules."""
+
+    reason = "no-route"
+
+
 class ConnectFailed(Failure):
     """No connection to the endpoint: it refused, or is not there."""
 
@@ -111,6 +117,7 @@ STATUS: dict[str, tuple[int, str]] = {
     # the upstream's
     "no-endpoints": (503, "tulle stat, and the readiness of the service's pods"),
     "no-backend": (500, "the backendRefs of the route"),
+    "no-route": (404, "the matches of the routes of that service: none takes this request"),
     "connect-failed": (503, "is the pod listening on the port that the Service names?"),
     "connect-timeout": (504, "is the pod reachable from this node?"),
     "app-refused-connection": (503, "the application's log: it does not listen on this port (any more)"),

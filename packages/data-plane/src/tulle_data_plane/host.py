@@ -18,6 +18,7 @@ from tulle_data_plane.deadlines import Deadline
 from tulle_data_plane.driver import Driver, Signal
 from tulle_data_plane.layers.endpoints import NO_ENDPOINTS
 from tulle_data_plane.log import say
+from tulle_data_plane.logic.table import Source
 from tulle_data_plane.settings import Settings
 from tulle_data_plane.shell.descriptors import ceiling
 from tulle_data_plane.shell.pool import Pool
@@ -95,6 +96,9 @@ class Host:
         self.pipes = Pipes(self.ceiling)
         self.counters: dict[str, float] = {}
         self.runtime = DriverRuntime(self, "outbound", NO_ENDPOINTS, random.Random())
+        self.source = Source(
+            settings.pod_namespace, f"{settings.pod_namespace}/{settings.service_account}"
+        )  # its labels come with the inbound configuration
         self.tracer: Tracer | None = None  # there is one when an exporter tells of spans
         self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []

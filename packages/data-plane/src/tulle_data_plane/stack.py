@@ -11,14 +11,18 @@ whole. Requests in flight finish on the handler they began with.
                answer, so telemetry sees a status
   trace        below rescue, above all that may        trace
                fail: a refused request has a span
-  route        decides which policies apply, and      route      (one a port)
-               for which backend
+  route        decides which policies and filters     route      (one a port)
+               apply, and for which backend: routes.py
   policies     PREFLIGHT, AUTHORIZE, LIMIT, REQUEST:  policies
                once a request, first of all those
                that spend nothing on it
+  filters      of the route and the backend: what     -
+               is refused above is not redirected
   timeout      bounds all tries together              timeout
   retry        below it, everything is once a try     -
   try          policies that count tries              -
+  mirrors      of the route: below retry, so that     -
+               what is sent twice is copied once
   balance      each try may go elsewhere              -          there is one application
   endpoint     policies that must know the endpoint,  -
                then the endpoint parts of others
@@ -29,43 +33,34 @@ Opaque connections have the same order with what can apply to them: route > bala
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from socket import AF_INET, AF_INET6, inet_pton
-from typing import Any
 
-import msgspec
 from tulle_api.v1 import discovery_pb2 as pb
 from tulle_plugin_api import (
     Address,
-    Direction,
     Endpoint,
-    Endpoints,
     Exchange,
     Handler,
-    Policy,
-    Position,
     Response,
-    Runtime,
     Service,
 )
 from tulle_plugin_api.balancing import split
-from tulle_plugin_api.config import decode
 
 from tulle_data_plane.containment import must_go_on
-from tulle_data_plane.host import CrossedRuntime, DriverRuntime, Host
+from tulle_data_plane.host import Host
 from tulle_data_plane.layers.balance import Backend, balance
 from tulle_data_plane.layers.dial import as_app, dial_http1, dial_tcp
-from tulle_data_plane.layers.endpoints import NO_ENDPOINTS, BackendEndpoints
+from tulle_data_plane.layers.endpoints import NO_ENDPOINTS
 from tulle_data_plane.layers.probe import probe
 from tulle_data_plane.layers.rescue import rescue
-from tulle_data_plane.layers.route import route
+from tulle_data_plane.policies import Build, Rejected, chosen, json_of
+from tulle_data_plane.routes import Chain, ChainKey, Routes
+
+__all__ = ["Rejected", "Target", "inbound", "outbound", "pass_through"]
 
 DEFAULT_BALANCER = "round-robin"
-
-
-class Rejected(ValueError):
-    """A configuration that this proxy cannot run. Says what is wrong and what would be right."""
 
 
 @dataclass
@@ -79,6 +74,8 @@ class Target:
     backends: dict[str, Backend] = field(default_factory=dict)
     routed: bytes = b""  # what the handlers were built from: the message without endpoints, serialized
     known: bool = True
+    balancer: tuple[str, str] = ("", "")
+    chains: dict[ChainKey, Chain] = field(default_factory=dict)
     users: int = 0  # connections that are served with it now
     last_used: float = 0.0
 
@@ -89,7 +86,9 @@ class Target:
 
     def become(self, other: Target) -> None:
         """Take over everything that `other` decides; connections that hold this target use it from the next request."""
-        for name in ("service", "protocol", "handler", "tcp_handler", "backends", "routed", "known"):
+        for name in (
+            "service", "protocol", "handler", "tcp_handler", "backends", "routed", "known", "balancer", "chains",
+        ):  # fmt: skip
             setattr(self, name, getattr(other, name))
 
 
@@ -124,9 +123,13 @@ def _build_outbound(
     if make is None:
         there = host.plugins.names("balancer")
         raise Rejected(f"balancer {balancer!r} is not installed in this proxy; there are {there}")
+    kept = before.backends if before is not None and before.balancer == (balancer, message.balancer_config) else {}
     for backend in message.backends:
+        if backend.name in kept:  # its balancer goes on with what it has learnt
+            backends[backend.name] = kept[backend.name]
+            continue
         try:
-            config = _json(message.balancer_config, f"configuration of balancer {balancer}")
+            config = json_of(message.balancer_config, f"configuration of balancer {balancer}")
             shared, own = split(config)
             instance = make(own, host.runtime)
         except Rejected:
@@ -142,36 +145,21 @@ def _build_outbound(
         )  # fmt: skip
         if before is not None and backend.name in before.backends:
             backends[backend.name].inherit(before.backends[backend.name])
+    same = backends == kept
+    if before is not None and same:
+        backends = before.backends  # the very one, so that handlers which were built with it can be kept
 
     connected = balance(backends, host.driver.now, dial_tcp(host.outbound_pool))
-    random = host.runtime.random
-
-    routes = list(message.routes) or [
-        pb.Route(backends=[pb.WeightedBackend(backend=b.name, weight=1) for b in message.backends[:1]])
-    ]
-    # More than the weights of a single route needs matching, which comes with the rest of the Gateway API.
-    if len(routes) > 1:
-        raise Rejected(f"{len(routes)} routes for {message.address}: this proxy knows one a destination")
-    (only,) = routes
-    for share in only.backends:
-        if share.backend not in backends:
-            raise Rejected(f"route {only.name} names the backend {share.backend!r}, which is not in the configuration")
-    shares = [(share.backend, share.weight) for share in only.backends]
-    nearest = {policy.type: policy for policy in (*message.policies, *only.policies)}
-    policies = _policies(nearest.values(), "outbound", host)
-    once = [chosen for chosen in policies if chosen[0].position < Position.ENDPOINT]
-    each_try = [chosen for chosen in policies if chosen[0].position >= Position.ENDPOINT]
-    build = Build(host, "outbound", BackendEndpoints(backends, host.driver.now))
-
-    dialled = dial_http1(host.driver, host.outbound_pool, host.answers, trust_reason=True)
-    at_endpoint = build.wrapped(each_try, build.endpoint_parts(policies, dialled))
-    balanced = balance(backends, host.driver.now, at_endpoint)
+    routes = Routes(message, host, backends, before.chains if before is not None and same else {})
+    requests, connections = routes.handlers(connected)
     return Target(
         service=_service(message.service),
         protocol=message.protocol,
-        handler=rescue(_traced(host, route(only.name, shares, random, build.wrapped(once, balanced)))),
-        tcp_handler=route(only.name, shares, random, connected),
+        handler=rescue(_traced(host, requests)),
+        tcp_handler=connections,
         backends=backends,
+        balancer=(balancer, message.balancer_config),
+        chains=routes.chains,
     )
 
 
@@ -194,7 +182,7 @@ def inbound(port: pb.InboundPort, host: Host) -> Target:
     dialled = as_app(_to_destination(dial_http1(host.driver, host.inbound_pool, host.answers, trust_reason=False)))
     connected = as_app(_to_destination(dial_tcp(host.inbound_pool)))
     build = Build(host, "inbound", NO_ENDPOINTS)
-    handler = rescue(_traced(host, build.wrapped(_policies(port.policies, "inbound", host), dialled)))
+    handler = rescue(_traced(host, build.wrapped(chosen(port.policies, "inbound", host), dialled)))
     return Target(
         service=service,
         protocol=port.protocol or pb.PROTOCOL_DETECT,
@@ -220,85 +208,7 @@ def _traced(host: Host, next: Handler) -> Handler:
     return trace(host.tracer, next)
 
 
-# --- policies -----------------------------------------------------------------------------------------------------
-
-
-Chosen = tuple[Policy[Any], pb.Policy]
-
-
-def _policies(specs: Iterable[pb.Policy], direction: str, host: Host) -> list[Chosen]:
-    """The plugins that run in this direction, the outermost first."""
-    chosen: list[Chosen] = []
-    for spec in specs:
-        policy = host.plugins.find("policy", spec.type)
-        if policy is None:
-            raise Rejected(
-                f"{spec.source}: policy type {spec.type!r} is not installed in this proxy; "
-                f"there are {host.plugins.names('policy')}"
-            )
-        if policy.direction in (direction, "both"):
-            chosen.append((policy, spec))
-    return sorted(chosen, key=lambda pair: (pair[0].position, pair[1].type))
-
-
-@dataclass
-class Build:
-    """Puts the policies of one destination or port around its handlers, and gives them their Runtime."""
-
-    host: Host
-    direction: Direction
-    endpoints: Endpoints
-
-    def wrapped(self, policies: Sequence[Chosen], innermost: Handler) -> Handler:
-        """`innermost` within these policies, the first of them outermost."""
-        handler = innermost
-        for policy, spec in reversed(policies):
-            handler = self._wrap(policy, spec, policy.build, handler)
-        return handler
-
-    def endpoint_parts(self, policies: Sequence[Chosen], innermost: Handler) -> Handler:
-        """`innermost` within the endpoint parts of those policies that have one, by type."""
-        handler = innermost
-        for policy, spec in sorted(policies, key=lambda pair: pair[1].type, reverse=True):
-            if type(policy).build_endpoint is not Policy.build_endpoint:
-                handler = self._wrap(policy, spec, policy.build_endpoint, handler)
-        return handler
-
-    def _wrap(
-        self, policy: Policy[Any], spec: pb.Policy, build: Callable[[Any, Handler, Runtime], Handler], next: Handler
-    ) -> Handler:
-        host, driver = self.host, self.host.driver
-        try:
-            config = decode(policy.config, _json(spec.config, spec.source))
-            if not policy.uses_trio:
-                return build(config, next, DriverRuntime(host, self.direction, self.endpoints, host.runtime.random))
-            # the crossing: the policy runs under trio, what it calls runs on the driver again
-            off = driver.off_trio(next)
-            built = build(config, off, CrossedRuntime(host, self.direction, self.endpoints))
-        except Rejected:
-            raise
-        except BaseException as error:
-            if must_go_on(error):
-                raise
-            said = error if isinstance(error, ValueError) else repr(error)
-            raise Rejected(f"{spec.source} (type {spec.type}): {said}") from error
-        if built is off:
-            return next  # it has nothing to do here, and need not be crossed to
-
-        async def crossing(exchange: Exchange) -> Response:
-            return await driver.in_trio(built, exchange)
-
-        return crossing
-
-
 # --- translation ----------------------------------------------------------------------------------------------------
-
-
-def _json(text: str, what: str) -> Any:
-    try:
-        return msgspec.json.decode(text) if text else {}
-    except msgspec.DecodeError as error:
-        raise Rejected(f"{what} is not JSON: {error}") from error
 
 
 def _without_endpoints(message: pb.Destination) -> bytes:

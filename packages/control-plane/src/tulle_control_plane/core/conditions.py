@@ -1,7 +1,7 @@
 """What is said back about an object: the Gateway API's status conditions, in words.
 
-Owns Accepted and ResolvedRefs of routes, and Accepted of policies. Refuses to know where they are written.
-Computed when asked for: nobody watches them yet.
+Owns Accepted, ResolvedRefs and PartiallyInvalid of routes, and Accepted of policies. Refuses to know where they are
+written. Computed when asked for: nobody watches them yet.
 """
 
 from __future__ import annotations
@@ -9,13 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tulle_control_plane.core.objects import HTTPRoute, MeshPolicy, ParentRef, Service
+from tulle_control_plane.core.objects import (
+    AnyRoute,
+    BackendRef,
+    Filter,
+    GRPCRoute,
+    HTTPRoute,
+    MeshPolicy,
+    Mirror,
+    ParentRef,
+    Service,
+)
 from tulle_control_plane.core.policies import seniority
 from tulle_control_plane.core.reader import Reader
-from tulle_control_plane.core.routing import allowed
+from tulle_control_plane.core.routing import allowed, overruled_by
 from tulle_control_plane.core.store import Store
 
-_TARGETS = {"Service": Service, "HTTPRoute": HTTPRoute}
+_TARGETS: dict[str, type[Service | HTTPRoute | GRPCRoute]] = {
+    "Service": Service,
+    "HTTPRoute": HTTPRoute,
+    "GRPCRoute": GRPCRoute,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +42,24 @@ class Condition:
     message: str = ""
 
 
-def refused(problem: str, in_force: bool) -> tuple[Condition, ...]:
-    """The condition of an object that was refused, and whether an earlier version of it still holds."""
+def refused(problem: str, in_force: bool, *, partly: bool = False) -> tuple[Condition, ...]:
+    """The conditions of an object that was refused, and whether an earlier version of it still holds.
+
+    `partly`: a route of which only some rules are wrong. Of the two ways that the specification leaves for that, we
+    take the second: the last good version of the whole route stays in force ("Fall Back").
+    """
+    if partly and in_force:
+        text = f"Fall Back: the last good version of the route stays in force; {problem}"
+        return (
+            Condition("Accepted", "True", "Accepted"),
+            Condition("PartiallyInvalid", "True", "UnsupportedValue", text),
+        )
     kept = "; the last good version stays in force" if in_force else "; nothing of it is in force"
     return (Condition("Accepted", "False", "Invalid", problem + kept),)
 
 
-def of_route(store: Store, route: HTTPRoute) -> tuple[Condition, ...]:
-    """A route that is in force: do its parents exist, do its backends?"""
+def of_route(store: Store, route: AnyRoute) -> tuple[Condition, ...]:
+    """A route that is in force: do its parents exist, do its backends, does it hold?"""
     problems = list(_parent_problems(store, route))
     if problems:
         accepted = Condition("Accepted", "False", problems[0][0], "; ".join(text for _, text in problems))
@@ -67,11 +91,18 @@ def of_policy(store: Store, policy: MeshPolicy) -> tuple[Condition, ...]:
     return (Condition("Accepted", "True", "Accepted"),)
 
 
-def _parent_problems(store: Store, route: HTTPRoute) -> Iterator[tuple[str, str]]:
+def _parent_problems(store: Store, route: AnyRoute) -> Iterator[tuple[str, str]]:
     for index, parent in enumerate(route.parents):
         problem = _parent_problem(store, parent)
         if problem:
             yield "NoMatchingParent", f"spec.parentRefs[{index}]: {problem}"
+            continue
+        service = store.get(Service, parent.service)
+        if isinstance(route, HTTPRoute) and service is not None:
+            other = overruled_by(Reader(store), route, service)
+            if other is not None:
+                name = f"GRPCRoute {other.namespace}/{other.name}"
+                yield "Conflicted", f"spec.parentRefs[{index}]: {name} is on the same Service; of two kinds it holds"
 
 
 def _parent_problem(store: Store, parent: ParentRef) -> str:
@@ -87,22 +118,37 @@ def _parent_problem(store: Store, parent: ParentRef) -> str:
     return ""
 
 
-def _backend_problems(store: Store, route: HTTPRoute) -> Iterator[tuple[str, str]]:
-    reader = Reader(store)
+def _references(route: AnyRoute) -> Iterator[tuple[str, BackendRef]]:
+    """Every backend that a route names, mirrors' too, with its path."""
     for i, rule in enumerate(route.rules):
+        yield from _mirrors(rule.filters, f"spec.rules[{i}]")
         for j, backend in enumerate(rule.backends):
-            path, name = f"spec.rules[{i}].backendRefs[{j}]", "/".join(backend.service)
-            service = store.get(Service, backend.service)
-            if backend.kind != "Service":
-                yield "InvalidKind", f"{path}.kind: expected Service, got {backend.kind}"
-            elif not all(allowed(reader, route, backend, parent.service) for parent in route.parents):
-                yield (
-                    "RefNotPermitted",
-                    f"{path}: Service {name} is in another namespace; allow it by a ReferenceGrant in "
-                    f"{backend.service[0]!r} from HTTPRoute in {route.namespace!r} to Service",
-                )
-            elif service is None or service.external_name:
-                yield "BackendNotFound", f"{path}: there is no Service {name} that can be sent to"
-            elif service.port(backend.port) is None:
-                has = ", ".join(str(port.port) for port in service.ports)
-                yield "BackendNotFound", f"{path}.port: Service {name} has no port {backend.port}; it has {has}"
+            path = f"spec.rules[{i}].backendRefs[{j}]"
+            yield path, backend
+            yield from _mirrors(backend.filters, path)
+
+
+def _mirrors(filters: tuple[Filter, ...], path: str) -> Iterator[tuple[str, BackendRef]]:
+    for number, each in enumerate(filters):
+        if isinstance(each, Mirror):
+            yield f"{path}.filters[{number}].requestMirror.backendRef", each.backend
+
+
+def _backend_problems(store: Store, route: AnyRoute) -> Iterator[tuple[str, str]]:
+    reader = Reader(store)
+    for path, backend in _references(route):
+        name = "/".join(backend.service)
+        service = store.get(Service, backend.service)
+        if backend.kind != "Service":
+            yield "InvalidKind", f"{path}.kind: expected Service, got {backend.kind}"
+        elif not all(allowed(reader, route, backend, parent.service) for parent in route.parents):
+            yield (
+                "RefNotPermitted",
+                f"{path}: Service {name} is in another namespace; allow it by a ReferenceGrant in "
+                f"{backend.service[0]!r} from {type(route).__name__} in {route.namespace!r} to Service",
+            )
+        elif service is None or service.external_name:
+            yield "BackendNotFound", f"{path}: there is no Service {name} that can be sent to"
+        elif service.port(backend.port) is None:
+            has = ", ".join(str(port.port) for port in service.ports)
+            yield "BackendNotFound", f"{path}.port: Service {name} has no port {backend.port}; it has {has}"

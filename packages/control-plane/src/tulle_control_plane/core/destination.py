@@ -25,10 +25,11 @@ def compute_destination(
     if service is None or port is None:
         return Destination(address)
     protocol = protocol_of(reader, service, port, settings)
-    routes, backends = compile_routes(reader, client, service, port, settings, directions)
+    compiled = compile_routes(reader, client, service, port, settings, directions)
+    routes, rows, backends = compiled.routes, compiled.rows, compiled.backends
     policies = on_service(reader, service.key, directions, "outbound")
     if protocol is Protocol.OPAQUE:
-        routes, backends = (), backends[:1]  # an HTTPRoute says nothing about bytes
+        routes, rows, backends = (), (), backends[:1]  # an HTTPRoute says nothing about bytes
     else:
         more = _of_policies(reader, service.namespace, policies, routes, backends, settings, directions)
         backends = (*backends, *more)
@@ -43,6 +44,7 @@ def compute_destination(
         policies=policies,
         balancer=balancer,
         balancer_config=balancer_config,
+        rows=rows,
     )
 
 

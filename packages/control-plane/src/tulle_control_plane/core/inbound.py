@@ -33,7 +33,8 @@ def compute_inbound(reader: Reader, pod: Key, settings: Settings, directions: Di
                 policies = on_namespace(reader, found.namespace, directions, "inbound")
                 ports[port.port] = InboundPort(port.port, None, protocol_of_name(port.name), policies)
         ports = {number: _probed(found, _annotated(reader, found, port)) for number, port in ports.items()}
-    return Inbound(tuple(ports[number] for number in sorted(ports)))
+    labels = found.labels if found is not None else ()
+    return Inbound(tuple(ports[number] for number in sorted(ports)), labels)
 
 
 def _service_ports(reader: Reader, pod: Key) -> list[tuple[Service, ServicePort, int]]:

@@ -149,6 +149,100 @@ class ParentRef:
 
 
 @dataclass(frozen=True, slots=True)
+class ValueMatch:
+    """What a path, or the header field or query parameter of that name, must be. `kind`: a key of MATCH_KINDS."""
+
+    kind: str
+    value: str
+    name: str = ""
+
+
+MATCH_KINDS = ("Exact", "PathPrefix", "RegularExpression")
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Conditions that must all hold. A path prefix has no slash at its end; no path: any."""
+
+    path: ValueMatch | None = None
+    method: str = ""
+    headers: tuple[ValueMatch, ...] = ()  # names in lower case, each once
+    query: tuple[ValueMatch, ...] = ()
+    grpc: tuple[int, int] | None = None  # characters of the service and of the method that a GRPCRoute matches
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Which clients a route is for (our own annotations `tulle.dev/from-*`). Empty: any."""
+
+    labels: Labels = ()
+    namespaces: tuple[str, ...] = ()
+    service_accounts: tuple[str, ...] = ()  # "namespace/name"
+
+    def __len__(self) -> int:
+        """How many conditions there are."""
+        return len(self.labels) + bool(self.namespaces) + bool(self.service_accounts)
+
+
+@dataclass(frozen=True, slots=True)
+class PathEdit:
+    """A new path: instead of the whole one, or of the `prefix` that the rule matches."""
+
+    full: str | None = None
+    replacement: str | None = None
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFilter:
+    """A filter that a policy plugin carries out: header edits, CORS. `config` is JSON with sorted keys."""
+
+    type: str
+    config: str
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Answer with another place. Empty: as the request has it."""
+
+    scheme: str = ""
+    hostname: str = ""
+    path: PathEdit | None = None
+    port: int = 0
+    status: int = 302
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Send on for another host, path, or both."""
+
+    hostname: str = ""
+    path: PathEdit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Send a copy of `percent` of the requests to another Service, too."""
+
+    backend: BackendRef
+    percent: float = 100
+
+
+Filter: TypeAlias = "PluginFilter | Redirect | Rewrite | Mirror"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Session persistence (GEP-1619). Times in milliseconds, 0 for no limit."""
+
+    name: str = ""  # empty: one is made of the rule's name
+    header: bool = False
+    absolute_ms: int = 0
+    idle_ms: int = 0
+    permanent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class BackendRef:
     """Where a share of a rule's requests goes. `kind` is "Service" or something we cannot send to."""
 
@@ -156,14 +250,23 @@ class BackendRef:
     port: int
     weight: int = 1
     kind: str = "Service"
+    version: str = ""  # of a Subset: only endpoints whose pods have this label `version`
+    filters: tuple[Filter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule of a route. No backends: the parent Service itself (GEP-1294)."""
+    """A rule of a route: any of its matches; none: every request.
+
+    `policies`: what its own fields (timeouts, retry) say, as type and JSON; None switches the type off.
+    """
 
     name: str = ""
     backends: tuple[BackendRef, ...] = ()
+    matches: tuple[Match, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    policies: tuple[tuple[str, str | None], ...] = ()
+    session: Session | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +278,7 @@ class HTTPRoute:
     created: str = ""
     parents: tuple[ParentRef, ...] = ()
     rules: tuple[Rule, ...] = (Rule(),)
+    clients: Clients = Clients()
 
     @property
     def key(self) -> Key:
@@ -184,16 +288,22 @@ class HTTPRoute:
 
 @dataclass(frozen=True, slots=True)
 class GRPCRoute:
-    """Kept so that it is listed; routing by gRPC method comes with the gRPC codec."""
+    """The same for gRPC: services and methods are paths there, so that nothing else differs."""
 
     namespace: str
     name: str
     created: str = ""
+    parents: tuple[ParentRef, ...] = ()
+    rules: tuple[Rule, ...] = (Rule(),)
+    clients: Clients = Clients()
 
     @property
     def key(self) -> Key:
         """Namespace and name."""
         return self.namespace, self.name
+
+
+AnyRoute: TypeAlias = HTTPRoute | GRPCRoute
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 from tulle_plugin_api.meshpolicy import BALANCER_TYPE
 
-from tulle_control_plane.core.objects import MESH, HTTPRoute, Key, MeshPolicy, Target
+from tulle_control_plane.core.objects import MESH, AnyRoute, Key, MeshPolicy, Target
 from tulle_control_plane.core.reader import Reader
 from tulle_control_plane.core.results import Policy
 
@@ -61,10 +61,10 @@ def balancer_of(reader: Reader, service: Key) -> tuple[str, str]:
     return name, msgspec.json.encode(config, order="sorted").decode()
 
 
-def on_rule(reader: Reader, route: HTTPRoute, rule: str, directions: Directions) -> tuple[Policy, ...]:
+def on_rule(reader: Reader, route: AnyRoute, rule: str, directions: Directions) -> tuple[Policy, ...]:
     """The policies that target a rule of a route or the whole route, nearest of each type, sorted by type."""
     whole, sections = [], []
-    for policy in reader.policies_on(("HTTPRoute", *route.key)):
+    for policy in reader.policies_on((type(route).__name__, *route.key)):
         if not policy.section:
             whole.append(policy)
         elif policy.section == rule:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from tulle_control_plane.core.objects import (
     EndpointSlice,
+    GRPCRoute,
     HTTPRoute,
     Key,
     MeshPolicy,
@@ -64,9 +65,14 @@ class Reader:
         return self.store.get(Namespace, ("", name)) or Namespace(name)
 
     def routes_to(self, service: Key) -> list[HTTPRoute]:
-        """The routes that have a parent there."""
+        """The HTTPRoutes that have a parent there."""
         self.topics.add(("routes", *service))
         return self.store.routes_to(service)
+
+    def grpc_routes_to(self, service: Key) -> list[GRPCRoute]:
+        """The GRPCRoutes that have a parent there."""
+        self.topics.add(("routes", *service))
+        return self.store.grpc_routes_to(service)
 
     def policies_on(self, target: Target) -> list[MeshPolicy]:
         """The policies with that target."""

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from tulle_control_plane.core.objects import Labels
+from tulle_control_plane.core.objects import Clients, Labels, Match, PluginFilter, Redirect, Rewrite, Session
 
 
 class Protocol(IntEnum):
@@ -70,12 +70,45 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
+class MirrorTo:
+    """A filter that copies requests to a backend of the destination."""
+
+    service: ServiceRef
+    percent: float
+
+
+Filter: TypeAlias = PluginFilter | Redirect | Rewrite | MirrorTo
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A backend by name, its weight, and the filters for requests that go there."""
+
+    backend: str
+    weight: int
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """A rule: weighted backends by name, and the policies that target it."""
+    """A rule: where it sends, what it does on the way, and the policies that target it."""
 
     name: str
-    backends: tuple[tuple[str, int], ...]
+    backends: tuple[Share, ...]
     policies: tuple[Policy, ...] = ()
+    filters: tuple[Filter, ...] = ()
+    session: Session | None = None
+    without_policies: tuple[str, ...] = ()
+    source: str = ""  # the object that it comes from, "HTTPRoute default/app-b"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A match and the index of the route that it leads to."""
+
+    route: int
+    match: Match
+    clients: Clients
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +124,7 @@ class Destination:
     policies: tuple[Policy, ...] = ()
     balancer: str = ""
     balancer_config: str = ""
+    rows: tuple[Row, ...] = ()  # in order of precedence
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +143,7 @@ class Inbound:
     """All that a pod's proxy must know to receive."""
 
     ports: tuple[InboundPort, ...] = ()
+    labels: Labels = ()
 
 
 Result: TypeAlias = Destination | Inbound

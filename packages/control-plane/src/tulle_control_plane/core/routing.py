@@ -1,37 +1,76 @@
 """Routes of a Service, as one client namespace sees them (GEP-1294, the Gateway API for meshes).
 
-Owns which routes hold, in which order, and where they send. A client in a namespace that has routes of its own to the
-Service (consumer routes) follows those alone; every other client follows the routes in the Service's namespace
-(producer routes). Within a group, the older route comes first, then by namespace and name; rules keep their order.
-
-Fine here: rules match every request, so the first one of the first route answers all. The matches that come with the
-rest of the Gateway API refine this order, and do not replace it.
+Owns which routes hold and where they send; precedence.py has their order. A client in a namespace that has routes of
+its own to the Service (consumer routes) follows those alone; every other client follows the routes in the Service's
+namespace (producer routes). Of different kinds only one holds: GRPCRoutes, where there are any, else HTTPRoutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
-from tulle_control_plane.core.objects import BackendRef, HTTPRoute, Key, Service, ServicePort
+from tulle_control_plane.core.objects import (
+    AnyRoute,
+    BackendRef,
+    Filter,
+    GRPCRoute,
+    HTTPRoute,
+    Key,
+    Match,
+    Mirror,
+    Rule,
+    Service,
+    ServicePort,
+    Session,
+)
 from tulle_control_plane.core.policies import Directions, on_rule
+from tulle_control_plane.core.precedence import rank, route_order
 from tulle_control_plane.core.reader import Reader
-from tulle_control_plane.core.results import Backend, Route
-from tulle_control_plane.core.services import Settings, backend_name, backend_of, reference
+from tulle_control_plane.core.results import Backend, MirrorTo, Policy, Route, Row, Share
+from tulle_control_plane.core.results import Filter as Filtered
+from tulle_control_plane.core.services import Settings, backend_name, backend_of, reference, subset_of
+
+EVERYTHING = Match()
 
 
-def routes_for(reader: Reader, client: str, service: Service, port: ServicePort) -> list[HTTPRoute]:
-    """The routes that hold for a client's namespace, in order of precedence."""
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a Service's routes come to."""
+
+    routes: tuple[Route, ...] = ()
+    rows: tuple[Row, ...] = ()
+    backends: tuple[Backend, ...] = ()
+
+
+def routes_for(reader: Reader, client: str, service: Service, port: ServicePort) -> list[AnyRoute]:
+    """The routes that hold for a client's namespace, the oldest first."""
+    attached: list[AnyRoute] = [*reader.grpc_routes_to(service.key), *reader.routes_to(service.key)]
     attached = [
         route
-        for route in reader.routes_to(service.key)
+        for route in attached
         if any(parent.service == service.key and parent.selects(port) for parent in route.parents)
     ]
     own = [route for route in attached if route.namespace == client]
     producers = [route for route in attached if route.namespace == service.namespace]
-    return sorted(own or producers, key=lambda route: (route.created, route.key))
+    group = own or producers
+    grpc: list[AnyRoute] = [route for route in group if isinstance(route, GRPCRoute)]
+    return sorted(grpc or group, key=route_order)
 
 
-def allowed(reader: Reader, route: HTTPRoute, backend: BackendRef, parent: Key) -> bool:
+def overruled_by(reader: Reader, route: HTTPRoute, service: Service) -> GRPCRoute | None:
+    """The GRPCRoute because of which an HTTPRoute does not hold on any port of a Service (GEP-1294, "Route types")."""
+    ports = [p for p in service.ports if any(x.service == service.key and x.selects(p) for x in route.parents)]
+    first = None
+    for port in ports:
+        holding = routes_for(reader, route.namespace, service, port)
+        if not holding or not isinstance(holding[0], GRPCRoute):
+            return None
+        first = first or holding[0]
+    return first
+
+
+def allowed(reader: Reader, route: AnyRoute, backend: BackendRef, parent: Key) -> bool:
     """Whether a route may send there: its own namespace, its parent's (who calls a Service may be sent back to its
     namespace), or where a ReferenceGrant says so. Stricter than GEP-1294, which lets a mesh go without the grant.
     """
@@ -39,39 +78,104 @@ def allowed(reader: Reader, route: HTTPRoute, backend: BackendRef, parent: Key) 
     if namespace in (route.namespace, parent[0]):
         return True
     return any(
-        ("HTTPRoute", route.namespace) in grant.from_ and (("Service", name) in grant.to or ("Service", "") in grant.to)
+        (type(route).__name__, route.namespace) in grant.from_
+        and (("Service", name) in grant.to or ("Service", "") in grant.to)
         for grant in reader.grants_in(namespace)
     )
 
 
+def rule_name(route: AnyRoute, index: int) -> str:
+    """What a rule is called: its name, else its number (with "#" where a rule's name is that number)."""
+    names = {rule.name for rule in route.rules}
+    name = route.rules[index].name or (str(index) if str(index) not in names else f"#{index}")
+    return f"{route.namespace}/{route.name}/{name}"
+
+
 def compile_routes(
     reader: Reader, client: str, service: Service, port: ServicePort, settings: Settings, directions: Directions
-) -> tuple[tuple[Route, ...], tuple[Backend, ...]]:
-    """The routes in matching order, and every backend once: the Service's own first, the others by name."""
+) -> Compiled:
+    """The rules, the table that leads to them, and every backend once: the Service's own first, the others by name."""
     own = backend_of(reader, service.key, port.port, settings)
-    backends = {own.name: own}
+    compiler = _Compiler(reader, service, settings, directions, {own.name: own})
+    ranked = []
     routes: list[Route] = []
     for route in routes_for(reader, client, service, port):
         for index, rule in enumerate(route.rules):
-            weights: dict[str, int] = {}
-            for backend, weight in _backends(reader, route, index, service, settings):
-                known = backends.setdefault(backend.name, backend)
-                weights[known.name] = weights.get(known.name, 0) + weight
-            policies = on_rule(reader, route, rule.name, directions)
-            name = f"{route.namespace}/{route.name}/{rule.name or index}"
-            routes.append(Route(name, tuple(weights.items()) or ((own.name, 1),), policies))
+            ranked += [
+                (rank(route, index, number, match), Row(len(routes), match, route.clients))
+                for number, match in enumerate(rule.matches or (EVERYTHING,))
+            ]
+            routes.append(compiler.route(route, index, rule))
+    backends = compiler.backends
     del backends[own.name]
-    return tuple(routes), (own, *(backends[name] for name in sorted(backends)))
+    ranked.sort(key=lambda pair: pair[0])
+    others = (backends[name] for name in sorted(backends))
+    return Compiled(tuple(routes), tuple(row for _, row in ranked), (own, *others))
 
 
-def _backends(
-    reader: Reader, route: HTTPRoute, index: int, service: Service, settings: Settings
-) -> Iterator[tuple[Backend, int]]:
-    for ref in route.rules[index].backends:
-        if ref.kind == "Service" and allowed(reader, route, ref, service.key):
-            yield backend_of(reader, ref.service, ref.port, settings), ref.weight
-        else:
+@dataclass
+class _Compiler:
+    """Compiles the rules of one Service's routes, and gathers the backends that they name."""
+
+    reader: Reader
+    service: Service
+    settings: Settings
+    directions: Directions
+    backends: dict[str, Backend] = field(default_factory=dict)
+
+    def route(self, route: AnyRoute, index: int, rule: Rule) -> Route:
+        """One rule."""
+        shares: dict[tuple[str, tuple[Filtered, ...]], int] = {}
+        for ref in rule.backends:
+            backend = self._backend(route, ref)
+            share = backend.name, tuple(self._filters(route, ref.filters))
+            shares[share] = shares.get(share, 0) + ref.weight
+        name = rule_name(route, index)
+        policies, off = self._policies(route, rule, name)
+        return Route(
+            name=name,
+            backends=tuple(Share(backend, weight, filters) for (backend, filters), weight in shares.items()),
+            policies=policies,
+            filters=tuple(self._filters(route, rule.filters)),
+            session=_named(rule.session, name),
+            without_policies=off,
+            source=f"{type(route).__name__} {route.namespace}/{route.name}",
+        )
+
+    def _policies(self, route: AnyRoute, rule: Rule, name: str) -> tuple[tuple[Policy, ...], tuple[str, ...]]:
+        """MeshPolicies on the rule or route; but what the rule's own fields say is nearer than all of them."""
+        found = {policy.type: policy for policy in on_rule(self.reader, route, rule.name, self.directions)}
+        off = []
+        for type_, config in rule.policies:
+            found.pop(type_, None)
+            if config is None:
+                off.append(type_)
+            else:
+                found[type_] = Policy(type_, f"{type(route).__name__} {name}", config)
+        return tuple(found[type_] for type_ in sorted(found)), tuple(off)
+
+    def _filters(self, route: AnyRoute, filters: Iterable[Filter]) -> Iterator[Filtered]:
+        for each in filters:
+            if not isinstance(each, Mirror):
+                yield each
+            elif (backend := self._backend(route, each.backend)).resolved:
+                # one that cannot be sent to is left out: a copy that nobody gets harms nobody
+                yield MirrorTo(backend.service, each.percent)
+
+    def _backend(self, route: AnyRoute, ref: BackendRef) -> Backend:
+        if ref.kind != "Service" or not allowed(self.reader, route, ref, self.service.key):
             # a name of its own: where another route may send to the same Service, that one stays resolved
             why = "not-permitted" if ref.kind == "Service" else ref.kind
             name = f"{backend_name(ref.service, ref.port)}#{why}"
-            yield Backend(name, reference(ref.service, ref.port, settings), resolved=False), ref.weight
+            backend = Backend(name, reference(ref.service, ref.port, self.settings), resolved=False)
+        else:
+            backend = backend_of(self.reader, ref.service, ref.port, self.settings)
+            if ref.version:
+                backend = subset_of(backend, ref.version)
+        return self.backends.setdefault(backend.name, backend)
+
+
+def _named(session: Session | None, rule: str) -> Session | None:
+    if session is None or session.name:
+        return session
+    return replace(session, name="tulle-session-" + rule.replace("/", "-").replace("#", ""))

@@ -12,7 +12,7 @@ Protocol, first that applies:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tulle_control_plane.core.objects import EndpointSlice, Key, Pod, Service, ServicePort, SliceEndpoint
 from tulle_control_plane.core.ports import PortSet
@@ -108,6 +108,17 @@ def backend_of(reader: Reader, service: Key, number: int, settings: Settings) ->
     if port is None:
         return Backend(name, ref, resolved=False)
     return Backend(name, ref, True, endpoints_of(reader, service, port))
+
+
+VERSION_LABEL = "version"
+"""Of pods: what a Subset as backend asks for."""
+
+
+def subset_of(backend: Backend, version: str) -> Backend:
+    """The endpoints of a backend whose pods have that version, as a backend of its own: "namespace/service.v2:80"."""
+    name = f"{backend.service.namespace}/{backend.service.name}.{version}:{backend.service.port}"
+    label = (VERSION_LABEL, version)
+    return replace(backend, name=name, endpoints=tuple(e for e in backend.endpoints if label in e.labels))
 
 
 def endpoints_of(reader: Reader, service: Key, port: ServicePort) -> tuple[Endpoint, ...]:

@@ -8,8 +8,9 @@ how results travel. One thread (or event loop) uses it.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -69,6 +70,8 @@ class Snapshots:
     synced: bool = False
     rejected: dict[str, str] = field(default_factory=dict)
     """What was refused, by source ("app.yaml", "HTTPRoute default/app-b"), and why."""
+    partly: set[str] = field(default_factory=set)
+    """Of those the routes that have good rules, too."""
 
     def __post_init__(self) -> None:
         self._watched: dict[WatchKey, _Watched] = {}
@@ -84,6 +87,7 @@ class Snapshots:
                 self._upsert(obj)
             case Deleted(kind, namespace, name):
                 self.rejected.pop(_source(kind, namespace, name), None)
+                self.partly.discard(_source(kind, namespace, name))
                 self._touch(self.store.drop(kind, (namespace, name)))
             case Rejected(source, problem):
                 if problem:
@@ -101,8 +105,10 @@ class Snapshots:
             parsed = self.parser.parse(obj)
         except ConfigError as error:
             self.rejected[source] = "; ".join(error.problems)
+            (self.partly.add if _some_rules(obj, error.problems) else self.partly.discard)(source)
             return
         self.rejected.pop(source, None)
+        self.partly.discard(source)
         if parsed is not None:
             self._touch(self.store.put(parsed))
 
@@ -171,6 +177,18 @@ class Snapshots:
             keys.discard(key)
             if not keys:
                 del self._by_topic[topic]
+
+
+_RULE = re.compile(r"spec\.rules\[(\d+)\]")
+
+
+def _some_rules(obj: Mapping[str, object], problems: Sequence[str]) -> bool:
+    """Whether all problems are of single rules, and there are rules without any."""
+    spec = obj.get("spec")
+    rules = spec.get("rules") if isinstance(spec, Mapping) else None
+    found = [_RULE.match(problem) for problem in problems]
+    bad = {match[1] for match in found if match is not None}
+    return isinstance(rules, list) and None not in found and len(bad) < len(rules)
 
 
 def _source(kind: object, namespace: object, name: object) -> str:

@@ -48,6 +48,7 @@ class Store:
         self._services_by_pod: dict[Key, Counter[Key]] = defaultdict(Counter)
         self._pods_by_ip: dict[str, set[Key]] = defaultdict(set)
         self._routes_by_parent: dict[Key, set[Key]] = defaultdict(set)
+        self._grpc_routes_by_parent: dict[Key, set[Key]] = defaultdict(set)
         self._policies_by_target: dict[Target, set[Key]] = defaultdict(set)
         self._grants_by_namespace: dict[str, set[Key]] = defaultdict(set)
 
@@ -106,6 +107,8 @@ class Store:
                 index, entries = self._pods_by_ip, [] if obj.finished else list(obj.ips)
             case HTTPRoute():
                 index, entries = self._routes_by_parent, list({parent.service for parent in obj.parents})
+            case GRPCRoute():
+                index, entries = self._grpc_routes_by_parent, list({parent.service for parent in obj.parents})
             case MeshPolicy():
                 index, entries = self._policies_by_target, [obj.target]
             case ReferenceGrant():
@@ -127,14 +130,12 @@ class Store:
             case Pod():
                 services = self._services_by_pod.get(obj.key, Counter())
                 return {("pod", *obj.key), *(("endpoints", *service) for service in services)}
-            case HTTPRoute():
+            case HTTPRoute() | GRPCRoute():
                 return {("routes", *parent.service) for parent in obj.parents}
             case MeshPolicy():
                 return {("policies", *obj.target)}
             case ReferenceGrant():
                 return {("grants", obj.namespace)}
-            case GRPCRoute():
-                return set()
 
     # --- look-ups --------------------------------------------------------------------------------------
 
@@ -182,6 +183,11 @@ class Store:
         """The routes that have a parent there, by key."""
         keys = sorted(self._routes_by_parent.get(service, ()))
         return [found for key in keys if (found := self.get(HTTPRoute, key))]
+
+    def grpc_routes_to(self, service: Key) -> list[GRPCRoute]:
+        """The GRPCRoutes that have a parent there, by key."""
+        keys = sorted(self._grpc_routes_by_parent.get(service, ()))
+        return [found for key in keys if (found := self.get(GRPCRoute, key))]
 
     def policies_on(self, target: Target) -> list[MeshPolicy]:
         """The policies with that target, by key."""

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from google.protobuf.json_format import MessageToDict
 
 from tulle_control_plane.core import conditions
-from tulle_control_plane.core.objects import HTTPRoute, MeshPolicy
+from tulle_control_plane.core.objects import GRPCRoute, HTTPRoute, MeshPolicy
 from tulle_control_plane.core.parse import KINDS
 from tulle_control_plane.core.results import Destination
 from tulle_control_plane.core.snapshots import Snapshots
@@ -99,11 +99,14 @@ def _objects(snapshots: Snapshots, kind: str, namespace: str) -> list[Json]:
 
 
 def _conditions(snapshots: Snapshots, kind: str, key: tuple[str, str]) -> tuple[conditions.Condition, ...]:
-    problem = snapshots.rejected.get(f"{kind} {key[0]}/{key[1]}" if key[0] else f"{kind} {key[1]}")
+    source = f"{kind} {key[0]}/{key[1]}" if key[0] else f"{kind} {key[1]}"
+    problem = snapshots.rejected.get(source)
     if problem is not None:
-        return conditions.refused(problem, in_force=True)
+        return conditions.refused(problem, in_force=True, partly=source in snapshots.partly)
     if kind == "HTTPRoute" and (route := snapshots.store.get(HTTPRoute, key)):
         return conditions.of_route(snapshots.store, route)
+    if kind == "GRPCRoute" and (grpc := snapshots.store.get(GRPCRoute, key)):
+        return conditions.of_route(snapshots.store, grpc)
     if kind == "MeshPolicy" and (policy := snapshots.store.get(MeshPolicy, key)):
         return conditions.of_policy(snapshots.store, policy)
     return ()

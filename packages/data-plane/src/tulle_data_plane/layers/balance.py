@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import TypeAlias
 
 from tulle_plugin_api import Balancer, Endpoint, Exchange, Handler, Response
 from tulle_plugin_api.balancing import Shared
@@ -113,7 +114,12 @@ class Backend:
         return endpoints
 
 
-def balance(backends: Mapping[str, Backend], now: Callable[[], float], next: Handler) -> Handler:
+Pick: TypeAlias = Callable[[Backend, Exchange, float, Sequence[Endpoint]], Endpoint]
+
+
+def balance(
+    backends: Mapping[str, Backend], now: Callable[[], float], next: Handler, pick: Pick = Backend.pick
+) -> Handler:
     """Choose an endpoint of `exchange.backend`, then call `next`; choose another while none accepts a connection."""
 
     async def handler(exchange: Exchange) -> Response:
@@ -121,7 +127,7 @@ def balance(backends: Mapping[str, Backend], now: Callable[[], float], next: Han
         tried: list[Endpoint] = []
         while True:
             at = now()
-            endpoint = exchange.endpoint = backend.pick(exchange, at, tried)
+            endpoint = exchange.endpoint = pick(backend, exchange, at, tried)
             exchange.attempts += 1
             if backend.feedback:
                 backend.balancer.started(endpoint)

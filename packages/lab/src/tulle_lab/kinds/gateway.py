@@ -17,7 +17,7 @@ from tulle_lab.kinds.schema import (
     Shape,
     Struct,
     Text,
-    anything,
+    boolean,
     text,
 )
 
@@ -26,6 +26,25 @@ _PARENT = Struct({**_REF, "sectionName": text(), "port": PORT}, required=("name"
 _HEADER = Struct({"name": text(), "value": text()}, required=("name", "value"))
 _HEADERS = Struct({"set": ListOf(_HEADER), "add": ListOf(_HEADER), "remove": ListOf(Text())})
 _BACKEND_OBJECT = Struct({**_REF, "port": PORT}, required=("name",))
+_SESSION = Struct(
+    {
+        "sessionName": text(),
+        "absoluteTimeout": DURATION,
+        "idleTimeout": DURATION,
+        "type": text("Cookie", "Header"),
+        "cookieConfig": Struct({"lifetimeType": text("Permanent", "Session")}),
+    }
+)
+_CORS = Struct(
+    {
+        "allowOrigins": ListOf(Text()),
+        "allowMethods": ListOf(Text()),
+        "allowHeaders": ListOf(Text()),
+        "exposeHeaders": ListOf(Text()),
+        "allowCredentials": boolean,
+        "maxAge": Integer(1),
+    }
+)
 _PATH_MODIFIER = Struct(
     {"type": text("ReplaceFullPath", "ReplacePrefixMatch"), "replaceFullPath": text(), "replacePrefixMatch": text()},
     required=("type",),
@@ -57,11 +76,11 @@ _FILTER = Struct(
                 "hostname": DNS_NAME,
                 "path": _PATH_MODIFIER,
                 "port": PORT,
-                "statusCode": Integer(300, 399),
+                "statusCode": Integer(301, 308),
             }
         ),
         "urlRewrite": Struct({"hostname": DNS_NAME, "path": _PATH_MODIFIER}),
-        "cors": anything,
+        "cors": _CORS,
     },
     required=("type",),
 )
@@ -99,7 +118,7 @@ _HTTP_RULE = Struct(
         "backendRefs": _backends(_FILTER),
         "timeouts": Struct({"request": DURATION, "backendRequest": DURATION}),
         "retry": Struct({"codes": ListOf(Integer(400, 599)), "attempts": Integer(0), "backoff": DURATION}),
-        "sessionPersistence": anything,
+        "sessionPersistence": _SESSION,
     }
 )
 _GRPC_RULE = Struct(
@@ -115,7 +134,7 @@ _GRPC_RULE = Struct(
         ),
         "filters": ListOf(_GRPC_FILTER),
         "backendRefs": _backends(_GRPC_FILTER),
-        "sessionPersistence": anything,
+        "sessionPersistence": _SESSION,
     }
 )
 

@@ -45,6 +45,9 @@ class MirrorConfig(Config):
     port: Port
     percent: Percent = 100
     """Of the requests."""
+    namespace: Annotated[str, Meta(max_length=63)] = ""
+    """Of that Service, where it is another than the called one's. Only from an HTTPRoute's RequestMirror filter, whose
+    backend the control plane has allowed: of others the proxy has no endpoints, and copies nothing."""
     max_pending: Annotated[int, Meta(ge=1, le=10_000)] = 100
     """Copies under way at a time from one proxy; further ones are not made."""
     timeout: Duration = duration("10s")
@@ -69,7 +72,7 @@ class Mirror(Policy[MirrorConfig]):
 
     def backends(self, config: MirrorConfig) -> Sequence[tuple[str, int]]:
         """The Service that copies go to."""
-        return ((config.service, config.port),)
+        return ((config.service, config.port),) if not config.namespace else ()
 
     def build(self, config: MirrorConfig, next: Handler, runtime: Runtime) -> Handler:
         """`next`, twice for a share of the requests."""
@@ -98,7 +101,7 @@ class _Copies:
 
     def __init__(self, config: MirrorConfig, next: Handler, runtime: Runtime) -> None:
         self._next, self._runtime = next, runtime
-        self._target = f"/{config.service}:{config.port}"
+        self._namespace, self._target = config.namespace, f"/{config.service}:{config.port}"
         self._seconds, self._most = float(config.timeout), config.max_pending
         self._pending = 0
 
@@ -110,7 +113,7 @@ class _Copies:
         copy.source, copy.source_identity, copy.started = exchange.source, exchange.source_identity, exchange.started
         copy.route = exchange.route
         namespace = exchange.service.namespace if exchange.service is not None else exchange.backend.partition("/")[0]
-        copy.backend = namespace + self._target
+        copy.backend = (self._namespace or namespace) + self._target
         return copy
 
     def send(self, copy: Exchange, body: bytes) -> None:

@@ -61,6 +61,8 @@ class BackoffConfig(Config):
 
     base: Duration = duration("25ms")
     max: Duration = duration("250ms")
+    min: Duration = duration("0s")
+    """Comes on top: never less than that (HTTPRoute's retry.backoff)."""
 
 
 class BudgetConfig(Config):
@@ -173,7 +175,7 @@ class Retry(Policy[RetryConfig]):
         statuses = frozenset(config.statuses).union(*[STATUSES.get(name, ()) for name in config.on])
         conditions, methods = frozenset(config.on), frozenset(config.methods)
         longest_told = float(config.max_retry_after)
-        base, longest = float(config.backoff.base), float(config.backoff.max)
+        base, longest, least = float(config.backoff.base), float(config.backoff.max), float(config.backoff.min)
         budget = Budget(config.budget.percent / 100, config.budget.per_second, config.budget.window)
         attempts, refund = config.attempts, config.budget.refund
         now, count, random = runtime.now, runtime.count, runtime.random
@@ -198,7 +200,7 @@ class Retry(Policy[RetryConfig]):
                         return response
                 except Failure as error:
                     failure = error
-                pause = min(longest, base * 2**made) * random.random()
+                pause = least + min(longest, base * 2**made) * random.random()
                 again = False
                 if response is not None:
                     told = _retry_after(response)

@@ -1,57 +1,40 @@
-"""HTTPRoute, GRPCRoute and ReferenceGrant (Gateway API v1), as they arrive.
+"""HTTPRoute, GRPCRoute and ReferenceGrant (Gateway API v1, standard and experimental fields), as they arrive.
 
-Owns which of the Gateway API's fields Tulle honours. What it does not honour yet, it refuses by name, the route as
-a whole: a filter or match that were ignored would send requests where nobody wanted them.
+Owns the rules of a route as a whole. What Tulle does not do is refused by name, the route as a whole: a filter or match
+that were ignored would send requests where nobody wanted them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
-from tulle_plugin_api.config import ConfigError
+from tulle_plugin_api.config import ConfigError, Duration
 
-from tulle_control_plane.core.objects import BackendRef, GRPCRoute, HTTPRoute, ParentRef, ReferenceGrant, Rule
-from tulle_control_plane.core.parse.shapes import (
-    Items,
-    Metadata,
-    Port,
-    StrictShape,
-    check_name,
-    many,
-    read,
-    read_metadata,
+from tulle_control_plane.core.objects import (
+    BackendRef,
+    GRPCRoute,
+    HTTPRoute,
+    Match,
+    ReferenceGrant,
+    Rule,
+    Session,
 )
+from tulle_control_plane.core.parse.filters import GRPC_FILTERS, HTTP_FILTERS, read_filters
+from tulle_control_plane.core.parse.matches import TOKEN, grpc_match, http_match
+from tulle_control_plane.core.parse.problems import Problems
+from tulle_control_plane.core.parse.references import BackendShape, ParentShape, backend_ref, clients, parent_ref
+from tulle_control_plane.core.parse.shapes import Items, Metadata, StrictShape, check_name, many, read, read_metadata
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 
-_MATCHES_EVERYTHING: tuple[dict[str, Any], ...] = (
-    {},
-    {"path": {}},
-    {"path": {"value": "/"}},
-    {"path": {"type": "PathPrefix", "value": "/"}},
-)
-_NOT_YET = "is not supported by this version of Tulle; remove it (the route is refused whole until then)"
+MOST_PARENTS, MOST_RULES, MOST_BACKENDS, MOST_MATCHES, MOST_MATCHES_OF_ALL = 32, 16, 16, 64, 128
+MOST_ATTEMPTS = 10
 
-
-class _ParentRef(StrictShape, frozen=True):
-    name: str
-    group: str | None = None
-    kind: str | None = None
-    namespace: str | None = None
-    section_name: str | None = None
-    port: Port | None = None
-
-
-class _BackendRef(StrictShape, frozen=True):
-    name: str
-    group: str | None = None
-    kind: str | None = None
-    namespace: str | None = None
-    port: Port | None = None
-    weight: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
-    filters: Items = None
+_NO_PARENTS: tuple[ParentShape, ...] = ()
+RouteT = TypeVar("RouteT", HTTPRoute, GRPCRoute)
 
 
 class _Rule(StrictShape, frozen=True):
@@ -64,11 +47,35 @@ class _Rule(StrictShape, frozen=True):
     session_persistence: dict[str, Any] | None = None
 
 
+class _Timeouts(StrictShape, frozen=True):
+    request: Duration | None = None
+    backend_request: Duration | None = None
+
+
+class _Retry(StrictShape, frozen=True):
+    codes: list[Annotated[int, msgspec.Meta(ge=400, le=599)]] | None = None
+    attempts: Annotated[int, msgspec.Meta(ge=0, le=MOST_ATTEMPTS)] | None = None
+    backoff: Duration | None = None
+
+
+class _CookieConfig(StrictShape, frozen=True):
+    lifetime_type: Literal["Permanent", "Session"] | None = None
+
+
+class _Session(StrictShape, frozen=True):
+    session_name: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    absolute_timeout: Duration | None = None
+    idle_timeout: Duration | None = None
+    type: Literal["Cookie", "Header"] | None = None
+    cookie_config: dict[str, Any] | None = None
+
+
 class _RouteSpec(StrictShape, frozen=True):
     parent_refs: Items = None
     # GEP-1294: hostnames say nothing in a mesh; the Service that was dialled does
     hostnames: list[str] | None = None
     rules: Items = None
+    use_default_gateways: str | None = None  # there are no Gateways
 
 
 class _GrantFrom(StrictShape, frozen=True):
@@ -90,29 +97,12 @@ class _GrantSpec(StrictShape, frozen=True):
 
 def parse_http_route(obj: dict[str, Any]) -> HTTPRoute:
     """An HTTPRoute. Raises ConfigError with every problem found."""
-    metadata = read_metadata(obj.get("metadata"))
-    spec = read(_RouteSpec, obj.get("spec"), "spec")
-    namespace = metadata.namespace or "default"
-    parents = many(_ParentRef, spec.parent_refs, "spec.parentRefs")
-    rules = many(_Rule, spec.rules, "spec.rules")
-    problems: list[str] = []
-    for index, rule in enumerate(rules):
-        problems += _unsupported(rule, f"spec.rules[{index}]")
-    if problems:
-        raise ConfigError(problems)
-    return HTTPRoute(
-        namespace=namespace,
-        name=metadata.name,
-        created=metadata.created,
-        parents=tuple(_parent(p, namespace, f"spec.parentRefs[{i}]") for i, p in enumerate(parents) if _is_service(p)),
-        rules=tuple(_rule(rule, namespace, f"spec.rules[{i}]") for i, rule in enumerate(rules)) or (Rule(),),
-    )
+    return _route(obj, HTTPRoute, http_match, HTTP_FILTERS)
 
 
 def parse_grpc_route(obj: dict[str, Any]) -> GRPCRoute:
-    """A GRPCRoute: that it exists. Raises ConfigError."""
-    metadata = read_metadata(obj.get("metadata"))
-    return GRPCRoute(metadata.namespace or "default", metadata.name, metadata.created)
+    """A GRPCRoute. Raises ConfigError with every problem found."""
+    return _route(obj, GRPCRoute, grpc_match, GRPC_FILTERS)
 
 
 def parse_reference_grant(obj: dict[str, Any]) -> ReferenceGrant:
@@ -129,57 +119,151 @@ def parse_reference_grant(obj: dict[str, Any]) -> ReferenceGrant:
     )
 
 
-def _unsupported(rule: _Rule, path: str) -> list[str]:
-    given: list[tuple[str, object]] = [
-        # the API server fills in a match on the prefix "/", which matches everything
-        ("matches", [m for m in rule.matches or () if m not in _MATCHES_EVERYTHING]),
-        ("filters", rule.filters),
-        ("timeouts", rule.timeouts),
-        ("retry", rule.retry),
-        ("sessionPersistence", rule.session_persistence),
+def _route(
+    obj: dict[str, Any], kind: type[RouteT], match: Callable[[object, str], Match], filters: tuple[str, ...]
+) -> RouteT:
+    metadata = read_metadata(obj.get("metadata"))
+    namespace, problems = metadata.namespace or "default", Problems()
+    spec = read(_RouteSpec, obj.get("spec"), "spec")
+    parents = problems.take(_NO_PARENTS, many, ParentShape, spec.parent_refs, "spec.parentRefs")
+    problems.most(parents, MOST_PARENTS, "spec.parentRefs")
+    attached = [
+        problems.take(None, parent_ref, p, namespace, f"spec.parentRefs[{i}]")
+        for i, p in enumerate(parents)
+        if p.is_service
     ]
-    for index, backend in enumerate(rule.backend_refs or ()):
-        if isinstance(backend, Mapping):
-            given.append((f"backendRefs[{index}].filters", backend.get("filters")))
-    return [f"{path}.{field} {_NOT_YET}" for field, value in given if value]
-
-
-def _is_service(parent: _ParentRef) -> bool:
-    # a Gateway as parent is somebody else's business; group "" is the core group, often left out by people
-    return parent.kind == "Service" and parent.group in (None, "", "core")
-
-
-def _parent(parent: _ParentRef, namespace: str, path: str) -> ParentRef:
-    return ParentRef(
-        service=(
-            check_name(parent.namespace or namespace, f"{path}.namespace"),
-            check_name(parent.name, f"{path}.name"),
-        ),
-        port=parent.port,
-        section=parent.section_name or "",
+    given = spec.rules or []
+    problems.most(given, MOST_RULES, "spec.rules")
+    reader = _RuleReader(namespace, match, filters)
+    rules = [
+        problems.take(Rule(), reader.rule, item, f"spec.rules[{i}]")
+        for i, item in enumerate(given)
+    ]
+    names = [rule.name for rule in rules if rule.name]
+    for index, rule in enumerate(rules):
+        if rule.name and names.count(rule.name) > 1:
+            problems.add(f"spec.rules[{index}].name: {rule.name!r} is the name of more than one rule of this route")
+    if sum(len(rule.matches) for rule in rules) > MOST_MATCHES_OF_ALL:
+        problems.add(f"spec.rules: at most {MOST_MATCHES_OF_ALL} matches in all rules together")
+    whose = problems.take(None, clients, metadata)
+    problems.check()
+    assert whose is not None
+    return kind(
+        namespace=namespace,
+        name=metadata.name,
+        created=metadata.created,
+        parents=tuple(parent for parent in attached if parent is not None),
+        rules=tuple(rules) or (Rule(),),
+        clients=whose,
     )
 
 
-def _rule(rule: _Rule, namespace: str, path: str) -> Rule:
-    backends = many(_BackendRef, rule.backend_refs, f"{path}.backendRefs")
-    return Rule(
-        name=check_name(rule.name, f"{path}.name") if rule.name else "",
-        backends=tuple(_backend(b, namespace, f"{path}.backendRefs[{i}]") for i, b in enumerate(backends)),
+class _RuleReader:
+    """Reads the rules of one kind of route."""
+
+    def __init__(self, namespace: str, match: Callable[[object, str], Match], filters: tuple[str, ...]) -> None:
+        self._namespace, self._match, self._known = namespace, match, filters
+
+    def rule(self, data: object, path: str) -> Rule:
+        """A rule. Raises ConfigError with every problem found."""
+        if data is None:
+            raise ConfigError([f"{path}: expected object, got null"])
+        item = read(_Rule, data, path)
+        problems = Problems()
+        problems.most(item.matches, MOST_MATCHES, f"{path}.matches")
+        matches = tuple(
+            problems.take(Match(), self._match, m, f"{path}.matches[{i}]")
+            for i, m in enumerate(item.matches or ())
+        )
+        filters = problems.take(
+            (), read_filters, item.filters, f"{path}.filters", self._namespace, matches, self._known
+        )
+        backends = problems.take((), self._backends, item.backend_refs, f"{path}.backendRefs", matches)
+        types = [each.get("type") for each in item.filters or () if isinstance(each, dict)]
+        if "RequestRedirect" in types and item.backend_refs:
+            problems.add(f"{path}: a RequestRedirect filter answers itself; it excludes backendRefs")
+        policies = [
+            *problems.take((), _timeouts, item.timeouts, f"{path}.timeouts"),
+            *problems.take((), _retry, item.retry, f"{path}.retry"),
+        ]
+        session = problems.take(None, _session, item.session_persistence, f"{path}.sessionPersistence")
+        name = problems.take("", check_name, item.name, f"{path}.name") if item.name else ""
+        problems.check()
+        return Rule(name, backends, matches, filters, tuple(policies), session)
+
+    def _backends(self, items: Items, path: str, matches: tuple[Match, ...]) -> tuple[BackendRef, ...]:
+        problems = Problems()
+        problems.most(items, MOST_BACKENDS, path)
+        found: list[BackendRef] = []
+        for index, item in enumerate(many(BackendShape, items, path)):
+            at = f"{path}[{index}]"
+            ref = problems.take(None, backend_ref, item, at, self._namespace)
+            filters = problems.take(
+                (), read_filters, item.filters, f"{at}.filters", self._namespace, matches, self._known
+            )
+            if ref is not None:
+                weight = 1 if item.weight is None else item.weight
+                found.append(BackendRef(ref.service, ref.port, weight, ref.kind, ref.version, filters))
+        problems.check()
+        return tuple(found)
+
+
+def _timeouts(data: dict[str, Any] | None, path: str) -> list[tuple[str, str | None]]:
+    """As the timeout policy's configuration."""
+    if not data:
+        return []
+    given = read(_Timeouts, data, path)
+    if given.request and given.backend_request and given.backend_request > given.request:
+        raise ConfigError(
+            [f"{path}.backendRequest: at most request, which is {given.request:g} s; got {given.backend_request:g} s"]
+        )
+    config = {"request": data.get("request"), "per_try": data.get("backendRequest")}
+    return [("timeout", _json({name: text for name, text in config.items() if text is not None}))]
+
+
+def _retry(data: dict[str, Any] | None, path: str) -> list[tuple[str, str | None]]:
+    """As the retry policy's configuration. GEP-1731: codes, and connections that fail or are cut off."""
+    if data is None:
+        return []
+    given = read(_Retry, data, path)
+    if given.attempts == 0:
+        return [("retry", None)]
+    config: dict[str, Any] = {}
+    if given.codes is not None:
+        config |= {"on": ["connect-failure", "reset", "timeout"], "statuses": sorted(set(given.codes))}
+    if given.attempts is not None:
+        config["attempts"] = given.attempts
+    if given.backoff is not None:
+        # "not retried before the configured minimum duration"; jitter comes on top
+        config["backoff"] = {"min": data["backoff"], "base": "10ms", "max": "250ms"}
+    return [("retry", _json(config))]
+
+
+def _session(data: dict[str, Any] | None, path: str) -> Session | None:
+    if data is None:
+        return None
+    given = read(_Session, data, path)
+    header = given.type == "Header"
+    if header and given.cookie_config is not None:
+        raise ConfigError([f"{path}.cookieConfig: only for type Cookie"])
+    cookie = read(_CookieConfig, given.cookie_config, f"{path}.cookieConfig")
+    permanent = cookie.lifetime_type == "Permanent"
+    if permanent and given.absolute_timeout is None:
+        raise ConfigError([f"{path}.absoluteTimeout: missing; a Permanent cookie needs an end"])
+    if given.session_name and not TOKEN.fullmatch(given.session_name):
+        raise ConfigError(
+            [f"{path}.sessionName: expected letters, digits and !#$%&'*+-.^_`|~ only, got {given.session_name[:80]!r}"]
+        )
+    return Session(
+        given.session_name or "",
+        header,
+        round(1000 * (given.absolute_timeout or 0)),
+        round(1000 * (given.idle_timeout or 0)),
+        permanent,
     )
 
 
-def _backend(backend: _BackendRef, namespace: str, path: str) -> BackendRef:
-    kind = backend.kind or "Service"
-    if backend.group not in (None, "", "core"):
-        kind = f"{kind}.{backend.group}"
-    if kind == "Service" and backend.port is None:
-        raise ConfigError([f"{path}.port: missing; a Service as backend needs the number of one of its ports"])
-    return BackendRef(
-        service=(
-            check_name(backend.namespace or namespace, f"{path}.namespace"),
-            check_name(backend.name, f"{path}.name"),
-        ),
-        port=backend.port or 0,
-        weight=1 if backend.weight is None else backend.weight,
-        kind=kind,
-    )
+def _json(data: dict[str, Any]) -> str:
+    return json.dumps(data, sort_keys=True, separators=(",", ":"))
+
+
