@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
 from tulle_control_plane.control_plane import directions_of
 from tulle_control_plane.core import conditions
 from tulle_control_plane.core.objects import GRPCRoute, HTTPRoute
@@ -179,6 +180,22 @@ class Cluster:
         route = self.snapshots.store.get(kind, (namespace, name))
         return {c.type: (c.status, c.reason) for c in conditions.of_route(self.snapshots.store, route)}
 
+    @asynccontextmanager
+    async def silent(self, name):
+        """A Service whose one pod takes requests and says nothing."""
+        async with self.m.raw_upstream() as upstream:
+            self.service(name)
+            self.endpoint(name, upstream.port)
+
+            async def accept():
+                while True:
+                    upstream.peers.append(harness.Peer(await upstream.listener.accept()))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(accept)
+                yield upstream
+                nursery.cancel_scope.cancel()
+
     # --- traffic --------------------------------------------------------------------------------------------------
 
     async def send(self, service="app-b", port=80, client=None, namespace="default"):
@@ -188,7 +205,8 @@ class Cluster:
         key = DestinationKey(client or self.client_namespace, str(address))
         result = self.snapshots.watch(key).result
         self.snapshots.release(key)
-        await self.m.apply(destination(result))
+        self.last = destination(result)
+        await self.m.apply(self.last)
         return address
 
     async def request(self, method, path="/", body=b"", *, service="app-b", port=80, client=None, **fields):
@@ -227,6 +245,13 @@ async def _cluster(*names, client="default", ports=(80,), labels=None, **setting
             c.service(name, namespace or "default", ports)
             c.endpoint(name, app.port, namespace or "default", version or "v1", ports)
         yield c
+
+
+@pytest.fixture
+def patient_clock(autojump_clock):
+    """Time passes when nothing else does; and not while the kernel is still handing bytes over."""
+    autojump_clock.autojump_threshold = 0.02
+    return autojump_clock
 
 
 @pytest.fixture
