@@ -261,3 +261,39 @@ def test_what_is_not_there_and_what_is_not_allowed(server):
     assert "/api/v1/nope" in server.get("/api/v1/nope", 404)["error"]
     assert server.request("/api/v1/stat", "POST").status_code == 405
     assert server.request("/api/v1/proxies/a/b/c").status_code == 404
+
+
+# --- routes -----------------------------------------------------------------------------------------------------
+
+
+def test_routes(server, shop, make):
+    match = {"path": {"type": "PathPrefix", "value": "/cart"}}
+    rule = {"matches": [match], "backendRefs": [make.backend("app-b:80"), make.backend("nobody:80")]}
+    shop.tell(make.route(rules=[{**rule, "timeouts": {"request": "1s"}}, {"filters": [{"type": "RequestRedirect",
+              "requestRedirect": {"statusCode": 301}}]}]))  # fmt: skip
+    answer = server.get("/api/v1/routes?service=app-b")
+    (table,) = answer["tables"]
+    config, table["config"] = table["config"], {}
+    expected = documented("/api/v1/routes")["tables"][0]
+    assert set(table) == set(expected)
+    assert shape(table["rows"][0]) == shape(expected["rows"][0])
+    assert [(row["route"], row["match"], row["filters"]) for row in table["rows"]] == [
+        ("default/app-b/0", ["path begins with /cart"], []), ("default/app-b/1", [], ["redirect 301"]),
+    ]  # fmt: skip
+    assert [share["percent"] for share in table["rows"][0]["backends"]] == [50.0, 50.0]
+    assert [(b["name"], b["resolved"], b["endpoints"]) for b in table["backends"]] == [
+        ("default/app-b:80", True, 2), ("default/nobody:80", False, 0),
+    ]  # fmt: skip
+    assert len(config["matches"]) == 2
+    assert not any("endpoints" in backend for backend in config["backends"])
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "words"),
+    [
+        ("", 400, "service: missing"), ("?service=app-b&port=x", 400, "port: expected a number"),
+        ("?service=nobody", 404, "no Service default/nobody"), ("?service=app-b&port=81", 404, "port 81"),
+    ],
+)  # fmt: skip
+def test_routes_of_nobody(server, query, status, words):
+    assert words in server.get(f"/api/v1/routes{query}", status)["error"]

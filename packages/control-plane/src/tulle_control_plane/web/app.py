@@ -26,7 +26,7 @@ from tulle_control_plane.grpc.telemetry import Telemetry
 from tulle_control_plane.telemetry import views
 from tulle_control_plane.telemetry.traffic import Traffic
 from tulle_control_plane.telemetry.windows import LONGEST, SHORTEST
-from tulle_control_plane.web import rows
+from tulle_control_plane.web import routes, rows
 
 DEFAULT_WINDOW = 30.0  # seconds
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
@@ -58,6 +58,7 @@ class Api:
             ("/api/v1/proxies", self.all_proxies),
             ("/api/v1/proxies/{namespace}/{pod}", self.one_proxy),
             ("/api/v1/catalog", self.catalog),
+            ("/api/v1/routes", self.compiled_routes),
         ]
         return Starlette(
             routes=[Route(path, endpoint, methods=["GET"]) for path, endpoint in routes],
@@ -135,6 +136,24 @@ class Api:
                 _text(request, "namespace"),
             )
         )
+
+
+    async def compiled_routes(self, request: Request) -> Response:
+        """The table of a Service's ports, as clients of a namespace have it."""
+        names = {name: _text(request, name) for name in ("service", "namespace", "client")}
+        if not names["service"]:
+            raise HTTPException(400, "service: missing; a Service's name, such as ?service=app-b&namespace=default")
+        port = _text(request, "port")
+        if port and not (port.isascii() and port.isdigit()):
+            raise HTTPException(400, f"port: expected a number such as 80, got {port!r}")
+        namespace = names["namespace"] or "default"
+        found = routes.tables(
+            self.proxies.snapshots, (namespace, names["service"]), int(port or 0), names["client"] or namespace
+        )
+        if not found:
+            on = f" port {port}" if port else ""
+            raise HTTPException(404, f"no Service {namespace}/{names['service']}{on} with a cluster IP is known")
+        return _json({"tables": found})
 
 
 def _text(request: Request, name: str) -> str:
