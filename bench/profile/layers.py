@@ -15,7 +15,7 @@ from unittest import mock
 
 import trio
 from tulle_api.v1 import discovery_pb2 as pb
-from tulle_data_plane import stack
+from tulle_data_plane import routes, stack
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.host import Host
 from tulle_data_plane.settings import Settings
@@ -108,7 +108,7 @@ class Assembly:
         self.route: Any = _Route(constant)
         if layers.stack:
             # the one part of the stack that is left out by exchanging it, while the stack is built
-            left_out = contextlib.nullcontext() if layers.dial else mock.patch.object(stack, "dial_http1", _no_dial)
+            left_out = contextlib.nullcontext() if layers.dial else mock.patch.object(routes, "dial_http1", _no_dial)
             with left_out:
                 self.route = stack.outbound(destination(layers.policies), host, None)
         host.outbound_pool.give_back(Upstream(same=same))

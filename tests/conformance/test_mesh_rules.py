@@ -106,6 +106,23 @@ async def test_calls_from_a_team_go_to_version_two(cluster):
         assert {(await c.get()).version for _ in range(4)} == {"v1"}
 
 
+async def test_a_route_for_some_leaves_the_others_alone(cluster):
+    """Ours: without a route for everybody, whoever none of them takes calls the Service as without routes."""
+    only = {"matches": [{"path": {"value": "/new"}}], "backendRefs": [{"name": "app-b2", "port": 80}]}
+    async with cluster("app-b", "app-b2", "app-b3", labels={"team": "beta"}) as c:
+        c.tell(c.route(only, name="beta", annotations={"tulle.dev/from-labels": "team=beta"}))
+        assert [(await c.get(path)).service for path in ("/new", "/old")] == ["app-b2", "app-b"]
+        c.m.host.source.labels = {}
+        assert (await c.get("/new")).service == "app-b"
+        # of a consumer's namespace: the others follow the producer's routes
+        c.tell(c.route(c.rule("app-b3"), name="producer"))
+        mine = {**only, "backendRefs": [{"name": "app-b2", "namespace": "default", "port": 80}]}
+        c.tell(c.route(mine, name="mine", namespace="far", annotations={"tulle.dev/from-labels": "team=x"}))
+        assert (await c.get("/new", client="far")).service == "app-b3"
+        c.m.host.source.labels = {"team": "x"}
+        assert (await c.get("/new", client="far")).service == "app-b2"
+
+
 @pytest.mark.parametrize(
     ("annotation", "mine", "other"),
     [("namespaces", "default", "far"), ("service-accounts", "default/default", "default/robot")],

@@ -90,6 +90,27 @@ def test_it_is_installed_below_retry_and_on_the_fast_path():
     assert installed.backends(decode(MirrorConfig, {"service": "shadow", "port": 81})) == (("shadow", 81),)
 
 
+def test_a_copy_may_go_to_another_namespace_that_the_control_plane_has_told_of():
+    config = decode(MirrorConfig, {"service": "shadow", "port": 81, "namespace": "far"})
+    # a MeshPolicy that says so is told of no endpoints: only a route's filter is, whose grant has been checked
+    assert Mirror().backends(config) == ()
+    sent = []
+
+    async def next(exchange):
+        sent.append(exchange.backend)
+        return Response(200)
+
+    async def test():
+        nodes = ListedEndpoints({"far/shadow:81": [Endpoint(Address("10.0.0.9", 1))]}, trio.current_time)
+        exchange = Exchange()
+        exchange.service, exchange.backend = SERVICE, APP
+        await Mirror().build(config, next, TrioRuntime(1, endpoints=nodes))(exchange)
+        await wait_all_tasks_blocked()
+
+    run(test)
+    assert sorted(sent) == [APP, "far/shadow:81"]
+
+
 @pytest.mark.parametrize("body", [b"", b"whole", "pieces"], ids=repr)
 def test_the_copy_is_what_the_original_is(body):
     async def test():

@@ -1,6 +1,7 @@
 """Retry on a virtual clock, around handlers that fail as they are told."""
 
 import random
+from itertools import pairwise
 
 import pytest
 import trio
@@ -173,6 +174,17 @@ def test_the_last_failure_is_raised_when_attempts_are_used_up():
 def test_endpoints_that_had_their_try_are_to_be_avoided():
     _, exchange, _ = outcome_of(Upstream(answer(503), answer(503), answer(200)))
     assert [endpoint.address.port for endpoint in exchange.avoid] == [1, 2]
+
+
+def test_a_least_pause_comes_on_top():
+    upstream = Upstream(answer(503), answer(503), answer(503))
+
+    async def test():
+        handler = policy(upstream, TrioRuntime(1), attempts=2, backoff={"min": "2s", "base": "10ms", "max": "10ms"})
+        await handler(request())
+
+    run(test)
+    assert [2 <= later - earlier <= 2.01 for earlier, later in pairwise(upstream.times)] == [True, True]
 
 
 def test_pauses_double_up_to_the_longest_and_are_random():

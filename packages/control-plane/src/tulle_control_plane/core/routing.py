@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from tulle_control_plane.core.objects import (
     AnyRoute,
     BackendRef,
+    Clients,
     Filter,
     GRPCRoute,
     HTTPRoute,
@@ -53,7 +54,8 @@ def routes_for(reader: Reader, client: str, service: Service, port: ServicePort)
     ]
     own = [route for route in attached if route.namespace == client]
     producers = [route for route in attached if route.namespace == service.namespace]
-    group = own or producers
+    # routes for some clients say nothing about the others of their namespace: those follow the producer's
+    group = own if any(not route.clients for route in own) else own + [r for r in producers if r not in own]
     grpc: list[AnyRoute] = [route for route in group if isinstance(route, GRPCRoute)]
     return sorted(grpc or group, key=route_order)
 
@@ -106,6 +108,10 @@ def compile_routes(
                 for number, match in enumerate(rule.matches or (EVERYTHING,))
             ]
             routes.append(compiler.route(route, index, rule))
+    if routes and all(row.clients for _, row in ranked):
+        # GEP-1294, "Route presence": for clients that no route is for there is none, and the Service is called
+        ranked.append(((1,), Row(len(routes), EVERYTHING, Clients())))
+        routes.append(Route(name="", backends=(Share(own.name, 1),)))
     backends = compiler.backends
     del backends[own.name]
     ranked.sort(key=lambda pair: pair[0])
