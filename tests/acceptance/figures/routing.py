@@ -1,0 +1,74 @@
+"""Routing: that it is what the specification says, what it costs, and that changing it costs no request.
+
+Needs no lab: each is a process of its own, of the code that runs in the proxies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from typing import Any
+
+from tests.acceptance.figure import Figure, Outcome, judged
+from tests.acceptance.mesh import Mesh
+
+EXAMPLES, CHANGES = 20_000, 1000
+MOST = 1.5
+"""Times the cost of a request with 1 rule."""
+
+
+def _python(*words: str, seconds: float, **variables: str) -> str:
+    command = [sys.executable, *words]
+    done = subprocess.run(
+        command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    if done.returncode:
+        raise AssertionError(f"{' '.join(words)} exited with {done.returncode}: {(done.stdout + done.stderr)[-600:]}")
+    return done.stdout
+
+
+def _tests(path: str, seconds: float, **variables: str) -> str:
+    return _python("-m", "pytest", "-q", "-s", "--timeout", str(int(seconds)), path, seconds=seconds, **variables)
+
+
+def _matching(mesh: Mesh) -> Outcome:
+    name = "test_what_is_looked_up_is_what_the_specification_says"
+    _tests(f"packages/data-plane/tests/test_matching.py::{name}", 1500, TULLE_EXAMPLES=str(EXAMPLES))
+    return Outcome(f"{EXAMPLES:,} random tables, up to 8 requests each: look-up, plain reading and explanation agree")
+
+
+def _cost(mesh: Mesh) -> Outcome:
+    found: dict[str, Any] = json.loads(_python("-m", "tests.acceptance.routing_cost", seconds=300))
+    costs, compiled = found["costs"], found["compiled"]
+    ratios = {kind: costs[f"{kind} 1000"] / costs[f"{kind} 1"] for kind in ("exact", "prefix", "header")}
+    return judged(
+        ", ".join(f"{kind} {ratio:.2f}x ({costs[f'{kind} 1']:.0f} us)" for kind, ratio in ratios.items())
+        + f"; {compiled['rules']:,.0f} rules: read in {compiled['parse_seconds']:.2f} s, compiled in "
+        f"{compiled['compile_seconds']:.2f} s, sent as {compiled['message_bytes'] / 1024:.0f} KiB, built by a proxy in "
+        f"{compiled['build_seconds']:.2f} s and {compiled['proxy_bytes'] / 2**20:.1f} MiB",
+        *[(ratio <= MOST, f"{kind}: {ratio:.2f}x") for kind, ratio in ratios.items()],
+    )
+
+
+def _changes(mesh: Mesh) -> Outcome:
+    said = _tests("tests/conformance/test_changes.py", 1500, TULLE_CHANGES=str(CHANGES))
+    found = re.search(r"changes: (\{.*\})", said)
+    if found is None:
+        raise AssertionError(f"no figure in {said[-300:]!r}")
+    report: dict[str, int] = json.loads(found[1])
+    return judged(
+        f"{report['failed']} failed of {report['asked']:,}, {report['mixed']} of a mixture; "
+        f"{report['changes']:,} changes",
+        (report["failed"] == 0 and report["mixed"] == 0, "requests failed, or came from two configurations"),
+        (report["asked"] >= 100 * CHANGES, f"only {report['asked']} requests"),
+    )
+
+
+FIGURES = (
+    Figure("routing-cost", f"a request with 1,000 rules on its Service at most {MOST}x that with 1", _cost),
+    Figure("routing-matching", f"{EXAMPLES:,} examples", _matching, full=True),
+    Figure("routing-changes", f"0 failed of {100 * CHANGES:,}; no answer of a mixture", _changes, full=True),
+)
