@@ -297,3 +297,23 @@ def test_routes(server, shop, make):
 )  # fmt: skip
 def test_routes_of_nobody(server, query, status, words):
     assert words in server.get(f"/api/v1/routes{query}", status)["error"]
+
+
+def test_a_route_says_in_how_many_proxies_it_is_in_force(server, shop):
+    def programmed():
+        (row,) = server.get("/api/v1/catalog?kind=HTTPRoute")["objects"]["HTTPRoute"]
+        return [(c["status"], c["reason"], c["message"]) for c in row["conditions"] if c["type"] == "Programmed"]
+
+    assert programmed() == []
+    one, two = (server.connect(pod, "10.96.0.7:80") for pod in ("app-a-1", "app-a-2"))
+    assert programmed() == [("False", "Pending", "in force in 0 of 2 proxies that call its Services")]
+    answer_all(one)
+    assert programmed()[0][2].startswith("in force in 1 of 2")
+    answer_all(two)
+    version = two.subscriptions["10.96.0.7:80"].version
+    two.nack("10.96.0.7:80", version, "no such policy")
+    ((status, reason, message),) = programmed()
+    assert (status, reason) == ("False", "Invalid")
+    assert message.endswith("refused: no such policy")
+    two.ack("10.96.0.7:80", version)
+    assert programmed() == [("True", "Programmed", "in force in 2 of 2 proxies that call its Services")]

@@ -165,3 +165,19 @@ def test_nobody_sends_requests_where_only_bytes_go(shop, make):
     shop.tell(make.service(ports=[80], annotations={"tulle.dev/opaque-ports": "80"}),
               make.policy("m", "Service", "app-b", type="mirror", config={"n": 80}))
     assert shadows(shop) == {}
+
+
+def test_a_policy_for_a_rule_that_is_not_there_is_told_so(world, make):
+    from tulle_control_plane.core import conditions
+    from tulle_control_plane.core.objects import MeshPolicy
+
+    w = world(
+        make.service("app-b", "10.96.0.7"), make.route(rules=[{"name": "one"}]),
+        make.policy("p", "HTTPRoute", "app-b", section="two"),
+    )  # fmt: skip
+    store = w.snapshots.store
+    (said,) = conditions.of_policy(store, store.get(MeshPolicy, ("default", "p")))
+    assert (said.status, said.reason) == ("False", "TargetNotFound")
+    assert said.message == "HTTPRoute default/app-b has no rule named 'two'; it has one"
+    w.tell(make.policy("p", "HTTPRoute", "app-b", section="one"))
+    assert conditions.of_policy(store, store.get(MeshPolicy, ("default", "p")))[0].status == "True"

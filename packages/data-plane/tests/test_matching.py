@@ -225,7 +225,7 @@ def test_a_prefix_is_replaced(path: str, matched: str, replacement: str, result:
 def test_a_full_path_is_replaced_and_the_query_stays() -> None:
     edit = path_editor(pb.PathEdit(full="/new"))
     assert edit is not None
-    assert [edit("/old/x?a=1"), edit("/")] == ["/new?a=1", "/new"]
+    assert [edit("/old/x?a=1"), edit("/"), edit("*"), edit("")] == ["/new?a=1", "/new", "*", ""]
     assert path_editor(pb.PathEdit()) is None
 
 

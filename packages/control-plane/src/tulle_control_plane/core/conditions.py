@@ -1,12 +1,12 @@
 """What is said back about an object: the Gateway API's status conditions, in words.
 
-Owns Accepted, ResolvedRefs and PartiallyInvalid of routes, and Accepted of policies. Refuses to know where they are
-written. Computed when asked for: nobody watches them yet.
+Owns Accepted, ResolvedRefs, PartiallyInvalid and Programmed of routes, and Accepted of policies. Refuses to know where
+they are written. Computed when asked for: nobody watches them yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tulle_control_plane.core.objects import (
@@ -73,12 +73,39 @@ def of_route(store: Store, route: AnyRoute) -> tuple[Condition, ...]:
     return accepted, resolved
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A proxy that was told of a destination: whether it runs what it was told, and why not."""
+
+    runs: bool
+    error: str = ""
+
+
+def programmed(holders: Sequence[Holder]) -> Condition:
+    """In how many proxies a route is in force, of those that call a Service that it is for."""
+    runs = sum(holder.runs for holder in holders)
+    text = f"in force in {runs} of {len(holders)} proxies that call its Services"
+    refusals = [holder.error for holder in holders if holder.error]
+    if refusals:
+        return Condition("Programmed", "False", "Invalid", f"{text}; refused: {refusals[0]}")
+    if runs < len(holders):
+        return Condition("Programmed", "False", "Pending", text)
+    return Condition("Programmed", "True", "Programmed", text)
+
+
 def of_policy(store: Store, policy: MeshPolicy) -> tuple[Condition, ...]:
     """A policy that is in force: does its target exist, and is it the one that holds there?"""
     kind, namespace, name = policy.target
     target = _TARGETS.get(kind)
-    if target is not None and store.get(target, (namespace, name)) is None:
+    found = store.get(target, (namespace, name)) if target is not None else None
+    if target is not None and found is None:
         return (Condition("Accepted", "False", "TargetNotFound", f"there is no {kind} {namespace}/{name}"),)
+    if policy.section and isinstance(found, HTTPRoute | GRPCRoute):
+        names = [rule.name for rule in found.rules if rule.name]
+        if policy.section not in names:
+            has = ", ".join(names) or "none"
+            text = f"{kind} {namespace}/{name} has no rule named {policy.section!r}; it has {has}"
+            return (Condition("Accepted", "False", "TargetNotFound", text),)
     rivals = [
         other
         for other in store.policies_on(policy.target)

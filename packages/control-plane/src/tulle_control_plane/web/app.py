@@ -134,6 +134,7 @@ class Api:
                 self.feed.rejected_since,
                 _text(request, "kind"),
                 _text(request, "namespace"),
+                self.proxies.sessions,
             )
         )
 

@@ -5,7 +5,7 @@ Owns the shape of the answers about proxies and the catalog. (Rows of figures ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -74,14 +74,22 @@ def _subscription(subscription: Subscription, now: float, with_config: bool) -> 
     return row
 
 
-def catalog(snapshots: Snapshots, source: str, rejected_since: Mapping[str, float], kind: str, namespace: str) -> Json:
-    """What exists, and what was refused."""
+def catalog(
+    snapshots: Snapshots,
+    source: str,
+    rejected_since: Mapping[str, float],
+    kind: str,
+    namespace: str,
+    sessions: Iterable[Session] = (),
+) -> Json:
+    """What exists, what was refused, and what the proxies of `sessions` run of it."""
+    holders = _holders(sessions)
     kinds = [k for k in KINDS if kind in ("", k)]
     return {
         "synced": snapshots.synced,
         "source": source,
         "counts": {k: count for k, count in snapshots.store.counts().items() if k in kinds},
-        "objects": {k: rows for k in kinds if (rows := _objects(snapshots, k, namespace))},
+        "objects": {k: rows for k in kinds if (rows := _objects(snapshots, k, namespace, holders))},
         "rejected": [
             {"source": name, "problem": problem, "since": timestamp(rejected_since.get(name, 0.0))}
             for name, problem in sorted(snapshots.rejected.items())
@@ -89,24 +97,46 @@ def catalog(snapshots: Snapshots, source: str, rejected_since: Mapping[str, floa
     }
 
 
-def _objects(snapshots: Snapshots, kind: str, namespace: str) -> list[Json]:
+_Holders: TypeAlias = Mapping[str, list[conditions.Holder]]
+"""By the route that they were told of: "HTTPRoute default/app-b"."""
+
+
+def _holders(sessions: Iterable[Session]) -> _Holders:
+    found: dict[str, list[conditions.Holder]] = {}
+    for session in sessions:
+        told: dict[str, list[Subscription]] = {}
+        for subscription in session.subscriptions.values():
+            result = subscription.snapshot.result if subscription.snapshot else None
+            for source in {route.source for route in result.routes} if isinstance(result, Destination) else ():
+                told.setdefault(source, []).append(subscription)
+        for source, subscriptions in told.items():
+            errors = [each.error for each in subscriptions if each.rejected_version == each.version]
+            runs = all(each.acked_version == each.version for each in subscriptions)
+            found.setdefault(source, []).append(conditions.Holder(runs, errors[0] if errors else ""))
+    return found
+
+
+def _objects(snapshots: Snapshots, kind: str, namespace: str, holders: _Holders) -> list[Json]:
     rows = []
     for key in snapshots.store.keys(kind):
         if namespace in ("", key[0]):
-            found = _conditions(snapshots, kind, key)
+            found = _conditions(snapshots, kind, key, holders)
             rows.append({"namespace": key[0], "name": key[1], "conditions": [asdict(c) for c in found]})
     return rows
 
 
-def _conditions(snapshots: Snapshots, kind: str, key: tuple[str, str]) -> tuple[conditions.Condition, ...]:
+def _conditions(
+    snapshots: Snapshots, kind: str, key: tuple[str, str], holders: _Holders
+) -> tuple[conditions.Condition, ...]:
     source = f"{kind} {key[0]}/{key[1]}" if key[0] else f"{kind} {key[1]}"
+    held = (conditions.programmed(holders[source]),) if source in holders else ()
     problem = snapshots.rejected.get(source)
     if problem is not None:
-        return conditions.refused(problem, in_force=True, partly=source in snapshots.partly)
+        return conditions.refused(problem, in_force=True, partly=source in snapshots.partly) + held
     if kind == "HTTPRoute" and (route := snapshots.store.get(HTTPRoute, key)):
-        return conditions.of_route(snapshots.store, route)
+        return conditions.of_route(snapshots.store, route) + held
     if kind == "GRPCRoute" and (grpc := snapshots.store.get(GRPCRoute, key)):
-        return conditions.of_route(snapshots.store, grpc)
+        return conditions.of_route(snapshots.store, grpc) + held
     if kind == "MeshPolicy" and (policy := snapshots.store.get(MeshPolicy, key)):
         return conditions.of_policy(snapshots.store, policy)
     return ()

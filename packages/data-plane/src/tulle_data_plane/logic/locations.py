@@ -21,8 +21,8 @@ def path_editor(edit: pb.PathEdit) -> Callable[[str], str] | None:
         full = edit.full or "/"
 
         def whole(path: str) -> str:
-            _, mark, query = path.partition("?")
-            return full + mark + query
+            bare, mark, query = path.partition("?")
+            return full + mark + query if bare.startswith("/") else path  # OPTIONS *, CONNECT: there is no path
 
         return whole
     # "matches full path elements": a slash at the end of either says nothing
@@ -31,7 +31,7 @@ def path_editor(edit: pb.PathEdit) -> Callable[[str], str] | None:
     def prefix(path: str) -> str:
         bare, mark, query = path.partition("?")
         if not bare.startswith("/"):
-            return path  # OPTIONS *, CONNECT: there is no path to edit
+            return path
         changed = instead + bare[cut:]
         return (changed if changed.startswith("/") else "/" + changed) + mark + query
 
