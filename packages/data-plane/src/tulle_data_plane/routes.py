@@ -25,12 +25,11 @@ from tulle_api.v1 import discovery_pb2 as pb
 from tulle_plugin_api import Handler, Position
 
 from tulle_data_plane.host import Host
-from tulle_data_plane.layers.balance import Backend, balance
+from tulle_data_plane.layers.balance import Backend, Pick, balance
 from tulle_data_plane.layers.dial import dial_http1
 from tulle_data_plane.layers.endpoints import BackendEndpoints
 from tulle_data_plane.layers.filters import filtered, mirrored, redirect, rewrite
 from tulle_data_plane.layers.route import Share, route, routed
-from tulle_data_plane.layers.session import pinned, session
 from tulle_data_plane.logic.matching import Matcher
 from tulle_data_plane.logic.table import Row, rows_of
 from tulle_data_plane.policies import Build, Rejected, chosen, plugin
@@ -118,6 +117,8 @@ class Routes:
             shares = [Share("", 1, *self._parts(rule.filters, chain))]  # it answers itself
         random = self.host.runtime.random
         if rule.HasField("session"):
+            from tulle_data_plane.layers.session import session  # a proxy without sessions does not load it
+
             return session(rule.name, shares, rule.session, self.backends, random, time.time, chain.handler)
         return route(rule.name, shares, random, chain.handler)
 
@@ -147,7 +148,11 @@ class Routes:
         each_try = [pair for pair in policies if pair[0].position >= Position.ENDPOINT]
         dialled = dial_http1(host.driver, host.outbound_pool, host.answers, trust_reason=True)
         at_endpoint = build.wrapped(each_try, build.endpoint_parts(policies, dialled))
-        pick = pinned if key.sticky else Backend.pick
+        pick: Pick = Backend.pick
+        if key.sticky:
+            from tulle_data_plane.layers.session import pinned
+
+            pick = pinned
         balanced = balance(self.backends, host.driver.now, at_endpoint, pick)
         inner = build.wrapped(below, mirrored(balanced) if key.mirrors else balanced)
         return Chain(build.wrapped(above, filtered(inner) if key.filters else inner), inner, balanced)
