@@ -154,3 +154,30 @@ def test_names_of_rules_are_unique_and_a_redirect_has_no_backends(world, make):
     problem = w.rejected["HTTPRoute default/app-b"]
     assert "spec.rules[0].name: 'a' is the name of more than one rule" in problem
     assert "spec.rules[2]: a RequestRedirect filter answers itself; it excludes backendRefs" in problem
+
+
+def test_a_parent_is_named_once(world, make):
+    route = make.route(rules=[{}])
+    route["spec"]["parentRefs"] *= 2
+    w = world(route)
+    assert "Service default/app-b is there twice" in w.rejected["HTTPRoute default/app-b"]
+    route["spec"]["parentRefs"] = [{**route["spec"]["parentRefs"][0], "port": port} for port in (80, 81)]
+    w.tell(route)
+    assert not w.rejected
+
+
+GRPC = [
+    ({"matches": [{"method": {}}]}, "matches[0].method: one or both of service and method"),
+    ({"matches": [{"method": {"service": "a/b"}}]}, "matches[0].method.service: expected a name"),
+    ({"matches": [{"method": {"service": "(", "type": "RegularExpression"}}]}, "matches[0].method.service: no regular"),
+    ({"matches": [{"path": {"value": "/"}}]}, "matches[0]: unknown field 'path'"),
+    ({"filters": [{"type": "URLRewrite", "urlRewrite": {}}]}, "filters[0].type: expected one of RequestHeader"),
+    ({"timeouts": {"request": "1s"}}, "timeouts: a GRPCRoute has no such field"),
+]
+
+
+@pytest.mark.parametrize(("rule", "words"), GRPC)
+def test_wrong_fields_of_a_grpc_route(world, make, rule, words):
+    route = make.route(rules=[rule])
+    route["kind"] = "GRPCRoute"
+    assert f"spec.rules[0].{words}" in world(route).rejected["GRPCRoute default/app-b"]

@@ -132,6 +132,12 @@ def _route(
         for i, p in enumerate(parents)
         if p.is_service
     ]
+    for index, parent in enumerate(attached):
+        if parent is not None and parent in attached[:index]:
+            problems.add(
+                f"spec.parentRefs: Service {'/'.join(parent.service)} is there twice; "
+                "references to one parent differ in port or sectionName"
+            )
     given = spec.rules or []
     problems.most(given, MOST_RULES, "spec.rules")
     reader = _RuleReader(namespace, match, filters)
@@ -182,6 +188,10 @@ class _RuleReader:
         types = [each.get("type") for each in item.filters or () if isinstance(each, dict)]
         if "RequestRedirect" in types and item.backend_refs:
             problems.add(f"{path}: a RequestRedirect filter answers itself; it excludes backendRefs")
+        if self._known is GRPC_FILTERS:
+            for word, field in (("timeouts", item.timeouts), ("retry", item.retry)):
+                if field is not None:
+                    problems.add(f"{path}.{word}: a GRPCRoute has no such field; use a MeshPolicy")
         policies = [
             *problems.take((), _timeouts, item.timeouts, f"{path}.timeouts"),
             *problems.take((), _retry, item.retry, f"{path}.retry"),
