@@ -64,3 +64,15 @@ def test_opaque_ports_of_pod_or_namespace(world, make):
     assert ports(w) == {8080: ("app-b.default:80", Protocol.DETECT), 9090: (None, Protocol.OPAQUE)}
     w.tell(make.pod("p", ports=[8080, 9090], annotations={"tulle.dev/opaque-ports": "8080"}))
     assert ports(w) == {8080: ("app-b.default:80", Protocol.OPAQUE), 9090: (None, Protocol.DETECT)}
+
+
+def test_a_pod_is_told_its_own_labels_and_of_their_change(world, make):
+    """Routes with `tulle.dev/from-labels` ask for them in its proxy."""
+    from tulle_control_plane.core.snapshots import InboundKey
+
+    w = world(make.pod("p", "10.244.0.1", labels={"team": "beta", "pod-template-hash": "77f"}))
+    key = InboundKey("default", "p")
+    assert w.snapshots.watch(key).result.labels == (("team", "beta"),)
+    w.tell(make.pod("p", "10.244.0.1", labels={"team": "gamma", "pod-template-hash": "77f"}))
+    ((_, snapshot),) = w.snapshots.refresh()
+    assert snapshot.result.labels == (("team", "gamma"),)
