@@ -24,6 +24,12 @@ def stat_row(kind, name, *, namespace="demo", meshed="1/1", requests=3000, **cha
     return {**row, **changes}
 
 
+def backend_row(backend, *, service="app-b", namespace="demo", requests=3000, failures=0, **changes):
+    row = stat_row("", "", requests=requests)
+    figures = {name: row[name] for name in ("requests", "rps", "success", "latency_p50", "latency_p95", "latency_p99")}
+    return {"namespace": namespace, "service": service, "backend": backend, "failures": failures, **figures, **changes}
+
+
 def proxy(pod="app-a-1", *, namespace="demo", state="SYNCED", error="", **changes):
     made = {
         "namespace": namespace, "pod": pod, "workload": "deployment/app-a", "service_account": "app-a",
@@ -73,6 +79,10 @@ def good_answers():
             stat_row("deployment", "app-b", meshed="3/3", pods=3),
             stat_row("service", "app-b", meshed="3/3"),
             stat_row("deployment", "web", namespace="other", success=1.0),
+        ]},
+        "/api/v1/backends": {"window": 30.0, "rows": [
+            backend_row("demo/app-b2:80", requests=150, failures=3, success=0.98),
+            backend_row("demo/app-b:80", requests=2850, success=1.0),
         ]},
         "/api/v1/edges": {"window": 30.0, "rows": [
             {"src": "deployment/app-a", "src_namespace": "demo", "dst": "deployment/app-b", "dst_namespace": "demo",

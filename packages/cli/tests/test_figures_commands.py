@@ -72,6 +72,29 @@ def test_a_window_that_the_control_plane_refuses_is_a_usage_error(api, tulle):
     assert 'expected a duration such as "30s"' in done.stderr
 
 
+def test_backends_of_a_service(api, tulle, golden):
+    done = tulle("stat", "svc/app-b", "-n", "demo", "--backends", "--window", "1m", "--control-plane", api.target)
+    assert done.exit_code == 0
+    golden("stat-backends.txt", done.output)
+    assert api.asked == [("/api/v1/backends", {"namespace": "demo", "service": "app-b", "window": "1m"})]
+    done = tulle("stat", "--backends", "-o", "json", "-n", "demo", "--control-plane", api.target)
+    assert json.loads(done.output) == api.answers["/api/v1/backends"]
+
+
+def test_backends_that_nobody_called(api, tulle):
+    done = tulle("stat", "svc/app-b", "--backends", "--control-plane", api.target)
+    assert done.output == (
+        "No caller in the mesh has called Service app-b of namespace default in the last 30s. "
+        "-A looks at all of them.\n"
+    )
+
+
+def test_backends_are_of_services(tulle):
+    done = tulle("stat", "deploy/app-b", "--backends")
+    assert done.exit_code == 2
+    assert "tulle stat svc/app-b --backends" in done.stderr
+
+
 def test_edges(api, tulle, golden):
     done = tulle("edges", "-n", "demo", "--control-plane", api.target)
     assert done.exit_code == 0

@@ -132,6 +132,7 @@ def report(server) -> None:
         peer_namespace="default",
         service="app-b",
         service_namespace="default",
+        backend="default/app-b:80",
     )
     counts = [0] * BUCKET_COUNT
     counts[bucket(0.012)] = 50
@@ -164,6 +165,15 @@ def test_stat_of_one_kind_or_namespace(server):
     assert server.get("/api/v1/stat?namespace=elsewhere")["rows"] == []
 
 
+def test_backends(server):
+    report(server)
+    answer = server.get("/api/v1/backends?window=10s&namespace=default&service=app-b")
+    (row,) = answer["rows"]
+    assert shape(row) == shape(documented("/api/v1/backends")["rows"][0])
+    assert (row["service"], row["backend"], row["requests"], row["failures"]) == ("app-b", "default/app-b:80", 50, 5)
+    assert server.get("/api/v1/backends?service=else")["rows"] == []
+
+
 def test_edges(server):
     report(server)
     answer = server.get("/api/v1/edges?window=10s&namespace=default")
@@ -177,7 +187,7 @@ def test_edges(server):
     ("window", "words"),
     [("0s", "1s to 10m"), ("11m", "1s to 10m"), ("30", "a duration such as"), ("x", "a duration such as")],
 )
-@pytest.mark.parametrize("path", ["stat", "edges"])
+@pytest.mark.parametrize("path", ["stat", "edges", "backends"])
 def test_bad_windows_are_told_what_would_be_right(server, path, window, words):
     assert words in server.get(f"/api/v1/{path}?window={window}", 400)["error"]
 

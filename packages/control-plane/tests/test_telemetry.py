@@ -364,3 +364,44 @@ def test_random_traffic_adds_up():
         ("service", "app-b"): 1000,
     }
     assert [row["requests"] for row in views.edges(reports.traffic, "", 10.0, 10.0)] == [1000]
+
+
+# --- backends of a Service, as its callers see them -------------------------------------------------------
+
+
+def test_backends_of_a_service_are_told_apart_as_the_callers_saw_them():
+    name = {"service": "app-b", "service_namespace": "default"}
+    old = pb.Edge(direction=OUT, peer_pod="b-1", peer_namespace="default", backend="default/app-b:80", **name)
+    new = pb.Edge(direction=OUT, peer_pod="c-1", peer_namespace="default", backend="default/app-b2:80", **name)
+    nobody = pb.Edge(direction=OUT, backend="default/app-b2:80", **name)  # none of its endpoints was reached
+    served = pb.Edge(direction=IN, peer_pod="10.0.0.1", backend="x", **name)
+    reports = taken(
+        A,
+        http=[
+            pb.HttpSeries(edge=old, requests=95, latency_buckets=histogram(*[0.01] * 95)),
+            pb.HttpSeries(edge=new, requests=4, latency_buckets=histogram(*[0.2] * 4)),
+            pb.HttpSeries(edge=nobody, requests=1, failures=1, status=503, latency_buckets=histogram(0.01)),
+        ],
+    )
+    reports.take(B, pb.ReportRequest(http=[pb.HttpSeries(edge=served, requests=95)]), 5.0)
+    second, first = views.backends(reports.traffic, "default", "app-b", 10.0, 10.0)
+    assert (first["backend"], first["requests"], first["failures"]) == ("default/app-b:80", 95, 0)
+    assert (second["backend"], second["requests"], second["failures"]) == ("default/app-b2:80", 5, 1)
+    assert second["success"] == 0.8
+    assert first["latency_p99"] < 0.02 < 0.1 < second["latency_p99"]
+    assert stat(reports.traffic)["service", "app-b"] == 100  # the Service's own row has them all, once
+
+
+def test_backends_of_other_services_and_old_windows_are_left_out():
+    traffic = Traffic(0.0)
+    traffic.add_http(key()._replace(backend="default/app-b:80"), 5.0, 1, 0, [])
+    traffic.add_http(key(service="x")._replace(backend="default/x:80"), 5.0, 1, 0, [])
+    traffic.add_http(key(), 5.0, 1, 0, [])  # passed through: no backend was chosen
+    traffic.add_tcp(key(service="y")._replace(backend="default/y:80"), 5.0, 10, 10)
+    found = {row["backend"] for row in views.backends(traffic, "", "", 10.0, 10.0)}
+    assert found == {"default/app-b:80", "default/x:80"}
+    assert [row["service"] for row in views.backends(traffic, "default", "x", 10.0, 10.0)] == ["x"]
+    assert views.backends(traffic, "elsewhere", "", 10.0, 10.0) == []
+    assert views.backends(traffic, "", "", 10.0, 60.0) == []
+    with pytest.raises(ValueError, match="a window is between"):
+        views.backends(traffic, "", "", 0.0, 10.0)

@@ -15,7 +15,9 @@ STAT_HEAD = ("NAMESPACE", "NAME", "MESHED", "SUCCESS", "RPS", "LATENCY_P50", "LA
 """linkerd's columns."""
 EDGES_HEAD = ("SRC", "DST", "SRC_NS", "DST_NS", "SECURED", "SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P99")
 """linkerd's columns, then what passed along the edge."""
-NUMERIC = frozenset({"SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99", "TCP_CONN"})
+BACKENDS_HEAD = ("NAMESPACE", "SERVICE", "BACKEND", "SHARE", "SUCCESS", "RPS", *STAT_HEAD[5:8])
+"""What the callers of a Service saw of each of its backends."""
+NUMERIC = frozenset({"SHARE", "SUCCESS", "RPS", "LATENCY_P50", "LATENCY_P95", "LATENCY_P99", "TCP_CONN"})
 
 # what people type -> the control plane's word; plural and short forms as kubectl has them
 KINDS = {
@@ -87,6 +89,30 @@ def edge_cells(row: Row, secured: str = "√", plain: str = "") -> tuple[str, ..
         latency(row.get("latency_p50")),
         latency(row.get("latency_p99")),
     )
+
+
+def backend_cells(row: Row, share: float) -> tuple[str, ...]:
+    """Cells under BACKENDS_HEAD; `share`: the backend's part of the Service's requests, 0 to 1."""
+    return (
+        row["namespace"],
+        row["service"],
+        row["backend"],
+        percent(share),
+        percent(row.get("success")),
+        rate(row.get("rps")),
+        latency(row.get("latency_p50")),
+        latency(row.get("latency_p95")),
+        latency(row.get("latency_p99")),
+    )
+
+
+def shares(rows: Sequence[Row]) -> list[float]:
+    """Of each backend's row, its part of all requests to its Service."""
+    totals: dict[tuple[str, str], int] = {}
+    for row in rows:
+        service = (row["namespace"], row["service"])
+        totals[service] = totals.get(service, 0) + row["requests"]
+    return [row["requests"] / (totals[row["namespace"], row["service"]] or 1) for row in rows]
 
 
 def select(rows: Sequence[Row], kind: str | None, name: str | None) -> list[Row]:

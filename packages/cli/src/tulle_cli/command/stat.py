@@ -14,10 +14,13 @@ from tulle_cli.errors import CliError
 @click.command("stat")
 @click.argument("resource", metavar="[KIND[/NAME]]", required=False, default="")
 @click.option("--window", default="30s", show_default=True, metavar="DURATION", help="How far back: 1s to 10m.")
+@click.option("--backends", is_flag=True, help="What callers saw of each backend of Services (svc/NAME: of one).")
 @options.namespace
 @options.control_plane
 @options.output
-def command(resource: str, window: str, namespace: str | None, api: str | None, output: str) -> None:
+def command(
+    resource: str, window: str, backends: bool, namespace: str | None, api: str | None, output: str
+) -> None:
     """Success rate, requests per second and latency.
 
     KIND is deploy, svc, sts, ds, job or pod; by default workloads are listed. A workload's row is what its pods
@@ -26,9 +29,13 @@ def command(resource: str, window: str, namespace: str | None, api: str | None, 
     \b
     tulle stat -A
     tulle stat svc/app-b -n demo --window 1m
+    tulle stat svc/app-b -n demo --backends      how a split is going
     """
     kind, name = parse(resource)
     client = ApiClient(api)
+    if backends:
+        _backends(client, kind, name, window, namespace, output)
+        return
     answer = client.get("/api/v1/stat", {"namespace": namespace, "window": window, "kind": kind})
     rows = figures.select(answer["rows"], kind, name)
     if name and not rows:
@@ -42,6 +49,24 @@ def command(resource: str, window: str, namespace: str | None, api: str | None, 
         return
     several = len({row["kind"] for row in rows}) > 1
     click.echo(table(rows, qualified=several) if rows else nothing(client, kind, namespace))
+
+
+def _backends(
+    client: ApiClient, kind: str | None, service: str | None, window: str, namespace: str | None, output: str
+) -> None:
+    if kind not in (None, "service"):
+        right = f"svc/{service}" if service else "svc"
+        raise click.UsageError(f"--backends is about Services: tulle stat {right} --backends")
+    answer = client.get("/api/v1/backends", {"namespace": namespace, "service": service, "window": window})
+    if output == "json":
+        terminal.echo_json(answer)
+        return
+    rows = answer["rows"]
+    cells = [figures.backend_cells(row, share) for row, share in zip(rows, figures.shares(rows), strict=True)]
+    where, elsewhere = options.place(namespace)
+    what = f"Service {service}" if service else "any Service"
+    nothing_seen = f"No caller in the mesh has called {what} of {where} in the last {window}.{elsewhere}"
+    click.echo(terminal.columns(figures.BACKENDS_HEAD, cells, figures.NUMERIC) if rows else nothing_seen)
 
 
 def parse(resource: str) -> tuple[str | None, str | None]:

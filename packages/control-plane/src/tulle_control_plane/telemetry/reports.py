@@ -62,7 +62,7 @@ class Reports:
                 continue
             key = self._key(me, tcp.edge)
             self.traffic.add_tcp(key, now, tcp.sent_bytes, tcp.received_bytes)
-            # edges that differ only in route, backend or pod are one series here, so their connections add up
+            # edges that differ only in route or pod are one series here, so their connections add up
             connections.append((key, tcp.open_connections))
         self.traffic.set_open(reporter, connections)
 
@@ -84,6 +84,7 @@ class Reports:
             service_namespace=_text(edge.service_namespace),
             secured=edge.secured,
             by_client=by_client,
+            backend=_text(edge.backend) if by_client else "",  # chosen by the client's proxy alone
         )
 
     def _peer(self, edge: pb.Edge, by_client: bool) -> Peer:

@@ -44,6 +44,7 @@ class SeriesKey(NamedTuple):
     service_namespace: str
     secured: bool
     by_client: bool
+    backend: str = ""  # "default/app-b2:80": what the client's proxy chose among the Service's backends; else empty
 
 
 @dataclass

@@ -1,9 +1,10 @@
-"""Rows of `tulle stat` and `tulle edges`.
+"""Rows of `tulle stat`, of its backends, and of `tulle edges`.
 
 Owns which side's count is read, so that each request counts once:
 - what a workload *served* is what its own proxies counted, and for pods without a proxy what their clients did;
 - what a Service's clients *saw*, and who called whom, is what the clients' proxies counted, and for clients without
-  one what the servers' did.
+  one what the servers' did;
+- what they saw of each of its *backends* is what their proxies counted: clients without one take no route.
 """
 
 from __future__ import annotations
@@ -80,6 +81,28 @@ def edges(traffic: Traffic, namespace: str, window: float, now: float) -> list[R
     return rows
 
 
+def backends(traffic: Traffic, namespace: str, service: str, window: float, now: float) -> list[Row]:
+    """A row for each backend that a Service's callers were sent to, sorted. Raises ValueError.
+
+    `namespace` and `service` are those of the Service that was called, or "" for all. A request counts for the backend
+    that was chosen for it, also when none of its endpoints was reached. `failures` is the exact count: a canary is
+    judged by it.
+    """
+    stretch = span(window, now, traffic.started)
+    counts = _counts(traffic.read(stretch), _backends_of)
+    return [
+        {
+            "namespace": key[0],
+            "service": key[1],
+            "backend": key[2],
+            "failures": found.failures,
+            **asdict(figures(found, stretch.seconds)),
+        }
+        for key, found in sorted(counts.items())
+        if namespace in ("", key[0]) and service in ("", key[1]) and found.requests
+    ]
+
+
 def _clients_view(key: SeriesKey) -> bool:
     return key.by_client or not key.client.meshed
 
@@ -100,6 +123,11 @@ def _edges_of(key: SeriesKey) -> Iterator[_RowKey]:
     if _clients_view(key):
         client, server = key.client, key.server
         yield client.namespace, client.workload, server.namespace, server.workload, key.service, key.secured
+
+
+def _backends_of(key: SeriesKey) -> Iterator[_RowKey]:
+    if key.by_client and key.backend:
+        yield key.service_namespace, key.service, key.backend
 
 
 _Rows: TypeAlias = Callable[[SeriesKey], Iterator[_RowKey]]

@@ -54,6 +54,7 @@ class Api:
             ("/ready", self.ready),
             ("/api/v1/version", self.about),
             ("/api/v1/stat", self.stat),
+            ("/api/v1/backends", self.backends),
             ("/api/v1/edges", self.edges),
             ("/api/v1/proxies", self.all_proxies),
             ("/api/v1/proxies/{namespace}/{pod}", self.one_proxy),
@@ -92,6 +93,14 @@ class Api:
         window = _window(request)
         subjects = self.directory.subjects(_text(request, "namespace"), _text(request, "kind"))
         return _json({"window": window, "rows": views.stat(self.traffic, subjects, window, self.now())})
+
+    async def backends(self, request: Request) -> Response:
+        """Figures of each backend of a Service, as the Service's callers saw it."""
+        window = _window(request)
+        namespace, service = _text(request, "namespace"), _text(request, "service")
+        return _json(
+            {"window": window, "rows": views.backends(self.traffic, namespace, service, window, self.now())}
+        )
 
     async def edges(self, request: Request) -> Response:
         """Figures of who called whom."""
