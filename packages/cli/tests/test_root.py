@@ -210,7 +210,7 @@ def test_completion_scripts(tulle, shell):
 
 
 def test_completing_a_command_imports_no_command():
-    script = "import os; os.environ.update(_TULLE_COMPLETE='bash_complete', COMP_WORDS='tulle e', COMP_CWORD='1')\n"
+    script = "import os; os.environ.update(_TULLE_COMPLETE='bash_complete', COMP_WORDS='tulle ed', COMP_CWORD='1')\n"
     script += "from tulle_cli.main import main\nimport sys, atexit\n"
     script += "atexit.register(lambda: print('\\nMODULES', *sys.modules))\nmain()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
