@@ -49,6 +49,55 @@ def proxy(pod="app-a-1", *, namespace="demo", state="SYNCED", error="", **change
     return {**made, **changes}
 
 
+def service_ref(port=80):
+    return {"name": "app-b", "namespace": "demo", "port": port, "authority": f"app-b.demo.svc.cluster.local:{port}"}
+
+
+def plain_config(address="10.96.0.7:80", port=80):
+    """A Service that no route names, as discovery.proto's JSON has it."""
+    return {"address": address, "known": True, "service": service_ref(port), "protocol": "PROTOCOL_DETECT",
+            "backends": [{"name": f"demo/app-b:{port}", "service": service_ref(port), "resolved": True}]}
+
+
+def shop_config():
+    """One with everything: matches, filters, weights, policies, a backend that does not exist."""
+    timeout = {"type": "timeout", "source": "MeshPolicy demo/slow", "config": '{"request":"5s"}'}
+    headers = {"type": "headers", "source": "HTTPRoute demo/shop", "config": '{"set":{"x":"1"}}'}
+    endpoints = [{"address": f"10.244.0.{n}", "port": 8080, "pod": f"app-b-{n}"} for n in (7, 8, 9)]
+    return {
+        **plain_config(), "balancer": "least-request", "policies": [timeout],
+        "backends": [
+            {"name": "demo/app-b:80", "resolved": True, "endpoints": endpoints},
+            {"name": "demo/app-b2:80", "resolved": True, "endpoints": endpoints[:1]},
+            {"name": "demo/x:80"},
+        ],
+        "routes": [
+            {"name": "demo/shop/beta", "backends": [{"backend": "demo/app-b2:80", "weight": 1}],
+             "filters": [{"policy": headers}], "policies": [{**timeout, "source": "MeshPolicy demo/quick"}]},
+            {"name": "demo/shop/1", "backends": [
+                {"backend": "demo/app-b:80", "weight": 90}, {"backend": "demo/app-b2:80", "weight": 8},
+                {"backend": "demo/x:80", "weight": 2}]},
+            {"name": "demo/shop/2", "filters": [{"redirect": {"scheme": "https", "status": 301}}]},
+        ],
+        "matches": [
+            {"path": {"type": "MATCH_TYPE_PREFIX", "value": "/cart"},
+             "headers": [{"name": "x-user", "type": "MATCH_TYPE_EXACT", "value": "7"}]},
+            {"route": 2, "path": {"type": "MATCH_TYPE_EXACT", "value": "/old"}, "method": "GET"},
+            {"route": 1, "source": {"labels": {"team": "beta"}, "namespaces": ["a", "b"]}},
+        ],
+    }
+
+
+@pytest.fixture
+def plain():
+    return plain_config
+
+
+@pytest.fixture
+def shop():
+    return shop_config
+
+
 def with_config(item):
     configs = {
         "10.96.0.7:80": {
@@ -97,6 +146,17 @@ def good_answers():
                             "objects": {"Service": [{"namespace": "demo", "name": "app-b", "conditions": []}]},
                             "rejected": []},
     }
+    answers["/api/v1/routes"] = {
+        "tables": [
+            {"service": "app-b", "namespace": "demo", "port": 80, "client": "demo", "destination": "10.96.0.7:80",
+             "config": shop_config()},
+            {"service": "app-b", "namespace": "demo", "port": 81, "client": "demo", "destination": "10.96.0.7:81",
+             "config": plain_config("10.96.0.7:81", 81)},
+        ],
+        "routes": [{"kind": "HTTPRoute", "namespace": "demo", "name": "shop", "conditions": [
+            {"type": "Accepted", "status": "True", "reason": "Accepted", "message": ""},
+            {"type": "ResolvedRefs", "status": "False", "reason": "BackendNotFound", "message": "no Service x"}]}],
+    }
     for item in proxies:
         answers[f"/api/v1/proxies/{item['namespace']}/{item['pod']}"] = with_config(item)
     return answers
@@ -109,6 +169,7 @@ class Api:
         self.path = path
         self.answers = good_answers()
         self.asked: list[tuple[str, dict[str, str]]] = []
+        self.given: list[object] = []  # bodies of POSTs
         self.on_request: Callable[[], None] = lambda: None
 
     @property
@@ -128,6 +189,11 @@ class Api:
                     keys = ("namespace", "src_namespace", "dst_namespace") if name == "namespace" else (name,)
                     rows = [row for row in body["rows"] if query[name] in [row.get(key) for key in keys]]
                     body = {**body, "rows": rows}
+        if parts.path == "/api/v1/routes" and status == 200:
+            found = [one for one in body["tables"] if query.get("port") in (None, str(one["port"]))]
+            if query["service"] != "app-b" or query["namespace"] != "demo" or not found:
+                return 404, {"error": "no Service with a cluster IP is known"}
+            body = {**body, "tables": found}
         if parts.path == "/api/v1/proxies" and status == 200 and "namespace" in query:
             kept = [item for item in body["proxies"] if item["namespace"] == query["namespace"]]
             body = {**body, "proxies": kept}
@@ -139,6 +205,10 @@ def api(tmp_path: Path) -> Iterator[Api]:
     state = Api(tmp_path / "control-plane.sock")
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            state.given.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.do_GET()
+
         def do_GET(self) -> None:
             status, body = state.answer(self.path)
             data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -47,10 +47,10 @@ class Server:
         )
         self.app = self.api.app()
 
-    def request(self, path: str, method: str = "GET") -> httpx.Response:
+    def request(self, path: str, method: str = "GET", **more) -> httpx.Response:
         async def ask():
             async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://tulle") as client:
-                return await client.request(method, path)
+                return await client.request(method, path, **more)
 
         return asyncio.run(ask())
 
@@ -241,6 +241,83 @@ def test_proxies_before_the_catalog_has_synced(server):
     assert (proxy["version"], proxy["known"], proxy["config"]) == ("", False, None)
 
 
+def test_consumer_routes_are_seen_by_their_own_namespace_alone(server, shop, make):
+    shop.tell(make.route("mine", backends={"app-b:80": 7}, ns="shop", parent_ns="default"))
+    names = {}
+    for client in ("default", "shop", "else"):
+        (table,) = server.get(f"/api/v1/routes?service=app-b&client={client}")["tables"]
+        names[client] = [row["route"] for row in table["rows"]]
+    assert names == {"default": ["default/app-b/0"], "shop": ["shop/mine/0"], "else": ["default/app-b/0"]}
+    assert not shop.snapshots._watched  # nothing is kept
+
+
+def rehearse(server, *objects, status=200):
+    answer = server.request("/api/v1/rehearse", "POST", json={"objects": list(objects)})
+    assert answer.status_code == status
+    return answer.json()
+
+
+def test_a_rehearsal_says_what_would_change_and_where_and_changes_nothing(server, shop, make):
+    answer_all(server.connect("app-a-1", "10.96.0.7:80"))
+    answer_all(server.connect("app-b-1", "10.96.9.9:1"))
+    before = server.get("/api/v1/routes?service=app-b"), server.get("/api/v1/catalog")
+    told = rehearse(server, make.route(backends={"app-b:80": 3}))
+    section = README.split("### `POST /api/v1/rehearse`", 1)[1]
+    example = json.loads(re.search(r"```json\n(.*?)```", section, re.DOTALL)[1])
+    assert shape({**told["objects"][0], "conditions": 0}) == shape({**example["objects"][0], "conditions": 0})
+    assert (told["objects"][0]["change"], told["objects"][0]["conditions"][1]["status"]) == ("changed", "True")
+    (one,) = told["destinations"]
+    assert set(one) == set(example["destinations"][0])
+    assert (one["client"], one["destination"], one["proxies"]) == ("default", "10.96.0.7:80", ["default/app-a-1"])
+    assert len(one["before"]["routes"][0]["backends"]) == 2
+    assert one["after"]["routes"][0]["backends"] == [{"backend": "default/app-b:80", "weight": 3}]
+    assert (server.get("/api/v1/routes?service=app-b"), server.get("/api/v1/catalog")) == before
+    assert not shop.snapshots.dirty
+
+
+def test_what_would_change_for_nobody_yet_is_said_too(server, make):
+    (one,) = rehearse(server, make.route(backends={"app-b:80": 3}))["destinations"]
+    assert (one["client"], one["proxies"]) == ("default", [])
+
+
+def test_what_is_the_same_changes_nothing(server, make):
+    told = rehearse(server, make.route(backends={"app-b:80": 1, "nobody:80": 1}))
+    assert ([o["change"] for o in told["objects"]], told["destinations"]) == (["unchanged"], [])
+
+
+def test_a_new_route_is_the_youngest_and_a_changed_one_keeps_its_age(server, shop, make):
+    shop.tell(make.route(backends={"app-b:80": 1}, created="1970-01-01T00:10:00Z"))  # it is 00:16 on the wall
+    told = rehearse(server, make.route("aaa", backends={"app-b:80": 9}))
+    (one,) = told["destinations"]
+    assert [route["name"] for route in one["after"]["routes"]] == ["default/app-b/0", "default/aaa/0"]
+    shop.tell(make.route("old", backends={"app-b:80": 1}, created="1970-01-01T00:05:00Z"))
+    (one,) = rehearse(server, make.route(backends={"app-b:80": 9}))["destinations"]
+    assert [route["name"] for route in one["after"]["routes"]] == ["default/old/0", "default/app-b/0"]
+
+
+def test_inbound_policies_change_the_pods_that_serve(server, make):
+    answer_all(server.connect("app-b-1"))
+    told = rehearse(server, make.policy("a", "Service", "app-b", type="authorization"))
+    assert [(d["destination"], d["proxies"]) for d in told["destinations"]] == [("inbound", ["default/app-b-1"])]
+
+
+def test_what_is_refused_is_named_and_the_rest_is_compared(server, make):
+    told = rehearse(
+        server, make.route("bad", rules="x"), make.service("s"), "nonsense", {"kind": "HTTPRoute"},
+        make.route(backends={"app-b:80": 3}),
+    )  # fmt: skip
+    assert [o["change"] for o in told["objects"]] == ["refused", "ignored", "refused", "refused", "changed"]
+    assert "rules" in told["objects"][0]["problem"]
+    assert len(told["destinations"]) == 1
+
+
+def test_bodies_that_are_no_rehearsal(server, monkeypatch):
+    for body in (b"", b"[]", b"{}", b'{"objects": 1}', b"\xff"):
+        assert server.request("/api/v1/rehearse", "POST", content=body).status_code == 400
+    monkeypatch.setattr("tulle_control_plane.web.app.LARGEST_BODY", 10)
+    assert server.request("/api/v1/rehearse", "POST", content=b" " * 11).status_code == 413
+
+
 def test_catalog(server, shop, make):
     shop.tell(make.service("bad", ports=[{"port": 0}]))
     shop.tell(make.policy("t", "Service", "app-b", config={"n": "x"}))
@@ -295,7 +372,15 @@ def test_routes(server, shop, make):
         ("default/app-b:80", True, 2), ("default/nobody:80", False, 0),
     ]  # fmt: skip
     assert len(config["matches"]) == 2
-    assert not any("endpoints" in backend for backend in config["backends"])
+    assert [len(backend.get("endpoints", [])) for backend in config["backends"]] == [2, 0]
+    (route,) = answer["routes"]
+    assert set(route) == set(documented("/api/v1/routes")["routes"][0])
+    assert {c["type"]: c["reason"] for c in route["conditions"]} == {
+        "Accepted": "Accepted", "ResolvedRefs": "BackendNotFound",
+    }  # fmt: skip
+    server.proxies.snapshots.synced = False
+    assert "not synced" in server.get("/api/v1/routes?service=app-b", 503)["error"]
+    assert server.request("/api/v1/rehearse", "POST", json={"objects": []}).status_code == 503
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Asks the control plane: HTTP GET, JSON back, over TCP or a unix socket. Standard library only, since it is light.
+"""Asks the control plane: HTTP, JSON back, over TCP or a unix socket. Standard library only, since it is light.
 
 Owns where the control plane is and what can go wrong on the way. Refuses to know what the answers mean
 (figures.py, proxies.py). The API: packages/control-plane/README.md.
@@ -68,7 +68,13 @@ class ApiClient:
 
     def get(self, path: str, query: Mapping[str, str | None] | None = None) -> Any:
         """The JSON at `path`. Raises Unreachable, or Refused for any status but 200."""
-        status, body = self.request(path, query)
+        return self._answer(path, *self.request(path, query))
+
+    def post(self, path: str, given: Any) -> Any:
+        """The JSON that answers `given`, sent as JSON. Raises as `get`."""
+        return self._answer(path, *self.request(path, given=json.dumps(given, default=str).encode()))
+
+    def _answer(self, path: str, status: int, body: bytes) -> Any:
         try:
             answer = json.loads(body)
         except ValueError:
@@ -81,13 +87,16 @@ class ApiClient:
             raise Misunderstood(status, "the control plane does not understand this", why, "--help says what is right")
         raise Refused(status, f"the control plane did not answer {path}", why, "tulle check says how it is")
 
-    def request(self, path: str, query: Mapping[str, str | None] | None = None) -> tuple[int, bytes]:
-        """Status and body. Raises Unreachable."""
-        given = {name: value for name, value in (query or {}).items() if value is not None}
-        url = f"{self.prefix}{quote(path)}" + (f"?{urlencode(given)}" if given else "")
+    def request(
+        self, path: str, query: Mapping[str, str | None] | None = None, given: bytes | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body of a GET, or of a POST of `given`. Raises Unreachable."""
+        parameters = {name: value for name, value in (query or {}).items() if value is not None}
+        url = f"{self.prefix}{quote(path)}" + (f"?{urlencode(parameters)}" if parameters else "")
         connection = self._connection()
+        headers = {"accept": "application/json", **({} if given is None else {"content-type": "application/json"})}
         try:
-            connection.request("GET", url, headers={"accept": "application/json"})
+            connection.request("GET" if given is None else "POST", url, given, headers)
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:

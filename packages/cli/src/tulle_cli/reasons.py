@@ -15,7 +15,6 @@ CLIENT, UPSTREAM, POLICY, PROXY, CONNECTION = (
 
 LOGS = "tulle lab logs POD -n NS -c tulle-proxy"
 STAT = "tulle stat svc/SERVICE -n NS --backends"
-CONFIG = "tulle proxy config POD -n NS"
 PODS = "tulle lab get pods -n NS -o wide"
 POLICIES = "tulle lab get meshpolicies -A -o yaml"
 
@@ -92,7 +91,7 @@ REASONS = (
            "connection).", "The pods' readiness, and whether the Service's selector finds them.", PODS),
     Reason("no-backend", UPSTREAM, 500, "The route leads to a Service or port that does not exist, may not be sent "
            "to, or has no weight above 0.", "The route's backendRefs, and its condition ResolvedRefs.",
-           CONFIG),
+           "tulle routes svc/SERVICE -n NS"),
     Reason("connect-failed", UPSTREAM, 503, "Endpoints were tried, and none accepted a connection.",
            "Does the pod listen on the Service's targetPort? Is it just ending?", PODS),
     Reason("connect-timeout", UPSTREAM, 504, "No connection to the endpoint in time (TULLE_CONNECT_SECONDS_*).",

@@ -68,6 +68,8 @@ _BUILT_IN = {
     "stat": "Success rate, requests per second and latency of each workload.",
     "edges": "Who calls whom, and whether the connection is secured.",
     "top": "Like stat, live.",
+    "routes": "The compiled routes of a Service, in matching order.",
+    "diff": "What manifests would change, at which proxies, before they are applied.",
     "explain": "What a tulle-reason means, and what to look at next.",
     "canary": "Move a Service's callers to a new version step by step, and back when they fare badly.",
     "proxy": "What the proxies run: status, config.",

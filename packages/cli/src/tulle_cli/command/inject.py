@@ -6,8 +6,6 @@ so that a pod looks the same whoever injected it. For pipes: `tulle inject -f ap
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -15,9 +13,8 @@ import yaml
 from tulle_admission_controller.manifest import ManifestInjection, ManifestReport, inject_manifest
 from tulle_admission_controller.settings import InjectSettings
 
-from tulle_cli import terminal
-from tulle_cli.check.manifests import expand
-from tulle_cli.errors import FAILED, CliError
+from tulle_cli import documents, terminal
+from tulle_cli.errors import FAILED
 from tulle_cli.options import DEFAULT_NAMESPACE
 
 _COLOURS = {"injected": "green", "skipped": None, "refused": "red"}
@@ -38,9 +35,8 @@ def command(ctx: click.Context, files: tuple[str, ...], namespace: str, output: 
     What is in the mesh already stays as it is. Exits 1 when a workload was refused; nothing is printed then, so
     that a pipe applies nothing.
     """
-    documents = [document for path in expand(files) for document in _read(path)]
     settings = InjectSettings(mode="classic" if classic else "native")
-    done = inject_manifest(documents, settings=settings, namespace=namespace)
+    done = inject_manifest(documents.read(files), settings=settings, namespace=namespace)
     for report in done.reports:
         _say(report)
     if done.refused:
@@ -49,18 +45,6 @@ def command(ctx: click.Context, files: tuple[str, ...], namespace: str, output: 
         terminal.echo_json(_as_list(done))
     else:
         click.echo(yaml.safe_dump_all(done.documents, sort_keys=False, allow_unicode=True), nl=False)
-
-
-def _read(path: str) -> list[Any]:
-    try:
-        text = sys.stdin.read() if path == "-" else Path(path).read_text()
-        return [document for document in yaml.safe_load_all(text) if document is not None]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise CliError(f"{path} cannot be read", reason or "", "give -f a file, a directory, or - for stdin") from error
-    except yaml.YAMLError as error:
-        where = "stdin" if path == "-" else path
-        raise CliError(f"{where} is not YAML", str(error), "indent with blanks, never tabs") from error
 
 
 def _say(report: ManifestReport) -> None:

@@ -1,10 +1,11 @@
-"""The HTTP API's routes and parameters (Starlette). Read-only.
+"""The HTTP API's routes and parameters (Starlette). Nothing can be changed through it.
 
 Owns which path answers what, and what a bad parameter is told. README.md documents every answer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,8 +28,10 @@ from tulle_control_plane.telemetry import views
 from tulle_control_plane.telemetry.traffic import Traffic
 from tulle_control_plane.telemetry.windows import LONGEST, SHORTEST
 from tulle_control_plane.web import routes, rows
+from tulle_control_plane.web.rehearsal import Rehearsal
 
 DEFAULT_WINDOW = 30.0  # seconds
+LARGEST_BODY = 4 * 1024 * 1024
 Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
@@ -61,8 +64,9 @@ class Api:
             ("/api/v1/catalog", self.catalog),
             ("/api/v1/routes", self.compiled_routes),
         ]
+        rehearse = Route("/api/v1/rehearse", self.rehearse, methods=["POST"])
         return Starlette(
-            routes=[Route(path, endpoint, methods=["GET"]) for path, endpoint in routes],
+            routes=[*(Route(path, endpoint, methods=["GET"]) for path, endpoint in routes), rehearse],
             exception_handlers={HTTPException: _problem},
         )
 
@@ -134,6 +138,22 @@ class Api:
         gauges = self.telemetry.gauges.get((node.namespace, node.pod))
         return rows.proxy(session, known.workload if known else "", gauges, now, with_config=with_config)
 
+    async def rehearse(self, request: Request) -> Response:
+        """What objects would change if they were applied."""
+        self._synced()
+        try:
+            given = msgspec.json.decode(await _body(request))
+            listed = given["objects"]
+            assert isinstance(listed, list)
+        except (msgspec.DecodeError, KeyError, TypeError, AssertionError):
+            raise HTTPException(400, 'expected {"objects": [...]} as JSON') from None
+        rehearsal = Rehearsal.of(self.proxies.snapshots, self.proxies.sessions, rows.timestamp(self.wall()))
+        return _json(await asyncio.to_thread(rehearsal.play, listed))
+
+    def _synced(self) -> None:
+        if not self.proxies.snapshots.synced:
+            raise HTTPException(503, "the catalog has not synced yet; ask again in a moment")
+
     async def catalog(self, request: Request) -> Response:
         """What exists, and what was refused."""
         return _json(
@@ -147,9 +167,9 @@ class Api:
             )
         )
 
-
     async def compiled_routes(self, request: Request) -> Response:
         """The table of a Service's ports, as clients of a namespace have it."""
+        self._synced()
         names = {name: _text(request, name) for name in ("service", "namespace", "client")}
         if not names["service"]:
             raise HTTPException(400, "service: missing; a Service's name, such as ?service=app-b&namespace=default")
@@ -163,11 +183,21 @@ class Api:
         if not found:
             on = f" port {port}" if port else ""
             raise HTTPException(404, f"no Service {namespace}/{names['service']}{on} with a cluster IP is known")
-        return _json({"tables": found})
+        attached = rows.routes_to(self.proxies.snapshots, (namespace, names["service"]))
+        return _json({"tables": found, "routes": attached})
 
 
 def _text(request: Request, name: str) -> str:
     return request.query_params.get(name, "")
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LARGEST_BODY:
+            raise HTTPException(413, f"a body of more than {LARGEST_BODY} bytes")
+    return body
 
 
 def _window(request: Request) -> float:

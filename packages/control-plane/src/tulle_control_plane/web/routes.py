@@ -1,19 +1,17 @@
 """The compiled routes of a Service as JSON: what its clients' proxies are told, in matching order.
 
-Owns the shape of the answer, which README.md documents. `config` is the message itself, without endpoints: whoever
-wants to know which row takes a request gives it to tulle_data_plane.logic (`rows_of`, `explain`).
+Owns the shape of the answer, which README.md documents. `config` is the message itself: whoever wants to know which
+row takes a request gives it to tulle_data_plane.logic (`rows_of`, `explain`), as `tulle explain` does.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from google.protobuf.json_format import MessageToDict
-
 from tulle_control_plane.core.objects import Clients, Key, Match, PluginFilter, Redirect, Service, ValueMatch
 from tulle_control_plane.core.results import Backend, Destination, Filter, MirrorTo, Route, Row
 from tulle_control_plane.core.snapshots import DestinationKey, Snapshots
-from tulle_control_plane.translate import destination
+from tulle_control_plane.web.rehearsal import address_of, config_of
 
 Json: TypeAlias = dict[str, Any]
 
@@ -27,16 +25,12 @@ def tables(snapshots: Snapshots, service: Key, port: int, client: str) -> list[J
 
 
 def _table(snapshots: Snapshots, service: Service, port: int, client: str) -> Json:
-    vip = service.vips[0]
-    address = f"[{vip}]:{port}" if ":" in vip else f"{vip}:{port}"
+    address = address_of(service.vips[0], port)
     key = DestinationKey(client, address)
     snapshot = snapshots.watch(key)
     snapshots.release(key)
     result = snapshot.result
     assert isinstance(result, Destination)
-    message = destination(result)
-    for backend in message.backends:
-        del backend.endpoints[:]
     return {
         "service": service.name,
         "namespace": service.namespace,
@@ -48,7 +42,7 @@ def _table(snapshots: Snapshots, service: Service, port: int, client: str) -> Js
         "rows": [_row(number, row, result) for number, row in enumerate(result.rows)],
         "policies": [{"type": policy.type, "source": policy.source} for policy in result.policies],
         "backends": [_backend(backend) for backend in result.backends],
-        "config": MessageToDict(message, preserving_proto_field_name=True),
+        "config": config_of(result),
     }
 
 

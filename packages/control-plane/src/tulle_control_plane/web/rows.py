@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from google.protobuf.json_format import MessageToDict
 
 from tulle_control_plane.core import conditions
-from tulle_control_plane.core.objects import GRPCRoute, HTTPRoute, MeshPolicy
+from tulle_control_plane.core.objects import GRPCRoute, HTTPRoute, Key, MeshPolicy
 from tulle_control_plane.core.parse import KINDS
 from tulle_control_plane.core.results import Destination
 from tulle_control_plane.core.snapshots import Snapshots
@@ -72,6 +72,20 @@ def _subscription(subscription: Subscription, now: float, with_config: bool) -> 
             message = destination(result) if isinstance(result, Destination) else inbound(result)
         row["config"] = MessageToDict(message, preserving_proto_field_name=True) if message is not None else None
     return row
+
+
+def routes_to(snapshots: Snapshots, service: Key) -> list[Json]:
+    """Every route that names a Service, with its conditions."""
+    found = [
+        ("HTTPRoute", [route.key for route in snapshots.store.routes_to(service)]),
+        ("GRPCRoute", [route.key for route in snapshots.store.grpc_routes_to(service)]),
+    ]
+    return [
+        {"kind": kind, "namespace": key[0], "name": key[1],
+         "conditions": [asdict(c) for c in _conditions(snapshots, kind, key, {})]}
+        for kind, keys in found
+        for key in keys
+    ]  # fmt: skip
 
 
 def catalog(
