@@ -122,10 +122,10 @@ def test_a_file_that_cannot_be_read(tulle):
     ("match", "words"),
     [
         ({}, "everything"),
-        ({"method": "GET"}, "method = GET"),
+        ({"method": "GET"}, "method is GET"),
         ({"path": {"type": "MATCH_TYPE_REGEX", "value": "/a.*"}}, "path matches /a.*"),
-        ({"query": [{"name": "q", "type": "MATCH_TYPE_EXACT", "value": "1"}]}, "query q = 1"),
-        ({"source": {"service_accounts": ["a/b", "c/d"]}}, "client account a/b or c/d"),
+        ({"query": [{"name": "q", "type": "MATCH_TYPE_EXACT", "value": "1"}]}, "query q is 1"),
+        ({"source": {"service_accounts": ["a/b", "c/d"]}}, "client runs as a/b or c/d"),
     ],
 )
 def test_matches_in_words(match, words):

@@ -20,7 +20,7 @@ NUMERIC = frozenset({"#", "WEIGHT", "SHARE", "READY"})
 BLANK = " "
 """A cell that repeats the one above it; an empty one would become "-"."""
 NOBODY = "(no backend: 500)"
-_WORDS = {"MATCH_TYPE_EXACT": "=", "MATCH_TYPE_PREFIX": "begins with", "MATCH_TYPE_REGEX": "matches"}
+_WORDS = {"MATCH_TYPE_EXACT": "is", "MATCH_TYPE_PREFIX": "begins with", "MATCH_TYPE_REGEX": "matches"}
 
 
 def cells(config: Config) -> Iterator[tuple[str, ...]]:
@@ -60,22 +60,22 @@ def matches(config: Config) -> Iterator[tuple[str, int]]:
 
 
 def match_words(match: Config) -> str:
-    """ "path begins with /cart, header x-user = 7"; "everything"."""
+    """ "path begins with /cart, header x-user is 7"; "everything"."""
     parts = []
     if path := match.get("path"):
         parts.append(f"path {_WORDS.get(path.get('type', ''), '?')} {path.get('value', '')}")
     if method := match.get("method"):
-        parts.append(f"method = {method}")
+        parts.append(f"method is {method}")
     for word, name in (("header", "headers"), ("query", "query")):
         parts += [
             f"{word} {one['name']} {_WORDS.get(one.get('type', ''), '?')} {one.get('value', '')}"
             for one in match.get(name) or []
         ]
     source = match.get("source") or {}
-    parts += [f"client label {name}={value}" for name, value in sorted((source.get("labels") or {}).items())]
-    for word, name in (("client namespace", "namespaces"), ("client account", "service_accounts")):
+    for word, name in (("client in namespace", "namespaces"), ("client runs as", "service_accounts")):
         if values := source.get(name):
             parts.append(f"{word} {' or '.join(values)}")
+    parts += [f"client has label {name}={value}" for name, value in sorted((source.get("labels") or {}).items())]
     return ", ".join(parts) or "everything"
 
 

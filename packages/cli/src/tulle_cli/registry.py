@@ -70,7 +70,7 @@ _BUILT_IN = {
     "top": "Like stat, live.",
     "routes": "The compiled routes of a Service, in matching order.",
     "diff": "What manifests would change, at which proxies, before they are applied.",
-    "explain": "What a tulle-reason means, and what to look at next.",
+    "explain": "Why a request was answered so (tulle-reason), or what would become of one.",
     "canary": "Move a Service's callers to a new version step by step, and back when they fare badly.",
     "proxy": "What the proxies run: status, config.",
     "inject": "Add the proxy to manifests: stdin to stdout.",
