@@ -123,9 +123,10 @@ def test_without_a_bound_it_would():
     assert list(seen.most.values()) == [80]
 
 
-def test_under_even_load_most_keys_are_at_home():
+def share_at_home(clients, **config):
+    """Of requests with many keys, by so many clients at a time."""
     runtime = SteppingRuntime(seed=2)
-    balancer, home = RingHash({"header": "x-user", "bound": 1.25}, runtime), ring(header="x-user")
+    balancer, home = RingHash({"header": "x-user", "bound": 1.25, **config}, runtime), ring(header="x-user")
     at_home = []
 
     class Watched(RingHash):
@@ -140,8 +141,17 @@ def test_under_even_load_most_keys_are_at_home():
         def finished(self, endpoint, seconds, failed):
             balancer.finished(endpoint, seconds, failed)
 
-    simulate(Watched({"source": True}, runtime), runtime, TEN, clients=100)
-    assert sum(at_home) / len(at_home) > 0.7
+    simulate(Watched({"source": True}, runtime), runtime, TEN, clients=clients)
+    return sum(at_home) / len(at_home)
+
+
+def test_under_even_load_most_keys_are_at_home():
+    assert share_at_home(100) > 0.7
+
+
+def test_with_few_clients_all_keys_are_at_home():
+    assert share_at_home(4) == 1
+    assert share_at_home(4, spare=0) < 0.95, "two keys of one home meet by chance"
 
 
 def test_the_bound_is_by_weight():
@@ -176,6 +186,7 @@ def test_one_left_out_for_a_moment_does_not_make_the_ring_anew(monkeypatch):
         ({"header": "a", "source": True}, "exactly one of header, cookie and source .*, got header and source"),
         ({"header": "a b"}, r"^spec\.config\.header: 'a b' is not a field name"),
         ({"source": True, "bound": 1}, r"^spec\.config\.bound: more than 1, such as 1\.25, or null for none, got 1$"),
+        ({"source": True, "spare": -1}, r"^spec\.config\.spare: 0 or more, got -1$"),
         ({"source": True, "points": 0}, r"^spec\.config\.points: 1 to 4096, got 0$"),
         ({"source": "yes"}, r"^spec\.config\.source: expected bool"),
         ({"sauce": True}, "did you mean 'source'"),

@@ -5,6 +5,8 @@ Owns what is hashed and who has room (ring.py owns the ring). No proxy tells ano
 Consistent hashing (Karger et al. 1997): an endpoint that leaves moves only its own keys. With bounded loads (Mirrokni,
 Thorup, Zadimoghaddam, "Consistent Hashing with Bounded Loads", 2016): one that has more than `bound` times its share of
 this proxy's requests under way passes the next on to its neighbour on the ring, so that one hot key harms nobody else.
+The paper's bound alone would send every fifth key away from home where a proxy has four requests under way with ten
+endpoints: its bound is then 1, and two keys of one home meet by chance. Hence `spare`.
 """
 
 from __future__ import annotations
@@ -35,6 +37,9 @@ class RingHashConfig(Config):
     bound: float | None = 1.25
     """Times its share of the requests under way that an endpoint may have; more than 1. null: no bound."""
 
+    spare: int = 4
+    """Requests under way that an endpoint may have whatever its share is: of a few, an uneven spread is chance."""
+
     points: int = 160
     """On the ring, of an endpoint of the greatest weight; 1 to 4096. More: evener, and slower when endpoints change."""
 
@@ -50,7 +55,7 @@ class RingHash(Balancer):
         from tulle_balancer_ring_hash.ring import Ring, hash_key  # see there why not above
 
         self._key, self._point = _key(settings), hash_key
-        self._bound = settings.bound
+        self._bound, self._spare = settings.bound, settings.spare
         self._random = runtime.random
         self._ring = Ring(settings.points)
         self._endpoints: tuple[Endpoint, ...] = ()
@@ -87,8 +92,10 @@ class RingHash(Balancer):
     def _has_room(self, endpoint: Endpoint) -> bool:
         if self._bound is None:
             return True
-        share = (endpoint.weight or 1) / self._weight
-        return self._busy.get(endpoint.address, 0) < ceil(self._bound * (self._under_way + 1) * share)
+        busy = self._busy.get(endpoint.address, 0)
+        if busy < self._spare:
+            return True
+        return busy < ceil(self._bound * (self._under_way + 1) * (endpoint.weight or 1) / self._weight)
 
     def _arrange(self, endpoints: tuple[Endpoint, ...]) -> None:
         if endpoints == self._endpoints:
@@ -113,6 +120,8 @@ def _problems(settings: RingHashConfig) -> list[str]:
             problems.append(f"spec.config.header: {error}")
     if settings.bound is not None and not 1 < settings.bound < 1e6:
         problems.append(f"spec.config.bound: more than 1, such as 1.25, or null for none, got {settings.bound:g}")
+    if settings.spare < 0:
+        problems.append(f"spec.config.spare: 0 or more, got {settings.spare}")
     if not 1 <= settings.points <= 4096:
         problems.append(f"spec.config.points: 1 to 4096, got {settings.points}")
     return problems

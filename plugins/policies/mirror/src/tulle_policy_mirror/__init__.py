@@ -7,7 +7,7 @@ balancer, so that the copy finds an endpoint of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -76,12 +76,12 @@ class Mirror(Policy[MirrorConfig]):
 
     def build(self, config: MirrorConfig, next: Handler, runtime: Runtime) -> Handler:
         """`next`, twice for a share of the requests."""
-        share, chance = config.percent / 100, runtime.random.random
+        chosen = _share(config.percent / 100, runtime.random.random)
         copies = _Copies(config, next, runtime)
 
         async def handle(exchange: Exchange) -> Response:
-            if exchange.attempts or chance() >= share or exchange.upgrade:
-                return await next(exchange)  # a retry; not chosen; or a conversation, which a copy cannot have
+            if exchange.attempts or exchange.upgrade or not chosen():
+                return await next(exchange)  # a retry; a conversation, which a copy cannot have; or not chosen
             body = exchange.body
             copy = copies.of(exchange)
             if isinstance(body, bytes):
@@ -94,6 +94,27 @@ class Mirror(Policy[MirrorConfig]):
                 exchange.body = body  # who sends this one has it; another try reads it from its beginning
 
         return handle
+
+
+def _share(share: float, chance: Callable[[], float]) -> Callable[[], bool]:
+    """Says yes to this share of its calls, by chance and yet exactly: never a call more or less than it should be.
+
+    Draws that know nothing of each other would be 1 % of all requests off in one of 20 runs of 10,000. Here what is
+    due adds up, and the next yes comes when it passes a mark drawn between 0 and 1: on average at the right time, and
+    out of step with any rhythm of the requests.
+    """
+    due, mark = 0.0, chance()
+
+    def chosen() -> bool:
+        nonlocal due, mark
+        due += share
+        if due <= mark:
+            return False
+        due -= 1
+        mark = chance()
+        return True
+
+    return chosen
 
 
 class _Copies:
