@@ -421,3 +421,45 @@ def test_otlp_metrics(tmp_path):
         assert ask("sum(tulle_http_request_duration_seconds_count)") == REQUESTS
         assert ask("sum(tulle_http_request_duration_seconds_sum)") == pytest.approx(REQUESTS * 0.0505)
         assert ask("sum(tulle_proxy_retries_total)") == 7
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_otlp_logs_and_traces(tmp_path, protocol):
+    """The OpenTelemetry collector, which writes down every span and log record that came."""
+    program, http, grpc = found("bin/otelcol"), free_port(), free_port()
+    (tmp_path / "otelcol.yaml").write_text(
+        f'receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{http}"}},'
+        f' grpc: {{endpoint: "127.0.0.1:{grpc}"}}}}}}}}\n'
+        "exporters: {debug: {verbosity: detailed, use_internal_logger: false}}\n"
+        "service:\n  telemetry: {metrics: {level: none}}\n  pipelines:\n"
+        + "".join(f"    {each}: {{receivers: [otlp], exporters: [debug]}}\n" for each in ("traces", "logs", "metrics"))
+    )
+    told_file = tmp_path / "told"
+    script = 'exec "$0" --config="$1" > "$2" 2>&1'
+    command = ("/bin/sh", "-c", script, program, tmp_path / "otelcol.yaml", told_file)
+
+    def ready():
+        return accepts(http)() and accepts(grpc)()
+
+    def lines(start):
+        return [line for line in told_file.read_text().splitlines() if line.startswith(start)]
+
+    def values(start):
+        return [line.rpartition(": ")[2] for line in lines(start)]
+
+    endpoint = f"http://127.0.0.1:{grpc if protocol == 'grpc' else http}"
+    with running(*command, until=ready):
+        told = export("otlp", endpoint=endpoint, protocol=protocol, signals="logs,traces", queue=str(REQUESTS),
+                      timeout="60")  # fmt: skip
+        assert (told["sent_total"], told["dropped_total"]) == (2 * REQUESTS, 0)
+        eventually(lambda: (len(lines("Span #")), len(lines("LogRecord #"))), lambda n: n == (REQUESTS, REQUESTS))
+        spans = values("    ID             : ")
+        assert len(set(spans)) == REQUESTS
+        parents = [each for each in values("    Parent ID      : ") if each]
+        assert len(parents) == REQUESTS / 2
+        assert set(parents) <= set(spans), "each server's span is its client's child"
+        kinds = values("    Kind           : ")
+        assert (kinds.count("Client"), kinds.count("Server")) == (REQUESTS / 2, REQUESTS / 2)
+        assert values("    Status code    : ").count("Error") == REQUESTS / 10
+        assert set(values("Trace ID: ")) == set(values("    Trace ID       : ")), "each record is tied to a trace"
+        assert sorted(values("Span ID: ")) == sorted(spans), "and to its span"
