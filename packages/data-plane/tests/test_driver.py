@@ -483,6 +483,34 @@ async def test_what_is_spawned_runs_under_the_driver_and_may_go_to_trio(driver):
     await driver.run(strand)
 
 
+def test_what_was_spawned_ends_with_the_driver():
+    """A driver that stopped stepping when it was cancelled would leave them detached for ever, and never end."""
+    ended = []
+
+    async def main():
+        driver = Driver()
+
+        async def waits():
+            try:
+                await Signal(driver).wait()
+            finally:
+                ended.append(True)
+
+        async def strand():
+            for _ in range(3):
+                driver.spawn(waits)
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(driver.serve)
+            await driver.run(strand)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        driver.close()
+
+    trio.run(main)
+    assert ended == [True] * 3
+
+
 # --- time -----------------------------------------------------------------------------------------------------
 
 

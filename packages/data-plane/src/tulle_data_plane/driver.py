@@ -87,18 +87,27 @@ class Driver:
 
     async def serve(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run the driver until cancelled; strands that `spawn` started are cancelled with it."""
-        try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                self.now = _clock()
-                self.time = self.now()
-                nursery.start_soon(self.wheel.turn)
-                task_status.started()
-                await self._loop()
-        finally:
-            self._nursery = None
+        # the loop outlives the strands that were spawned: only it can step them to their end when they are cancelled
+        async with trio.open_nursery() as outer:
+            last = trio.CancelScope(shield=True)
+            self.now = _clock()
+            self.time = self.now()
+            outer.start_soon(self._loop, last)
+            try:
+                async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
+                    nursery.start_soon(self.wheel.turn)
+                    task_status.started()
+                    await trio.sleep_forever()
+            finally:
+                self._nursery = None
+                last.cancel()
 
-    async def _loop(self) -> None:
+    async def _loop(self, scope: trio.CancelScope) -> None:
+        with scope:
+            await self._step_for_ever()
+
+    async def _step_for_ever(self) -> None:
         epoll_fd = self.epoll.fileno()
         while True:
             await trio.lowlevel.wait_readable(epoll_fd)
