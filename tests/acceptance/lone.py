@@ -36,18 +36,19 @@ def changed(injected: dict[str, Any], variables: dict[str, str], files: int) -> 
 
 
 @contextlib.contextmanager
-def lone_proxy(mesh: Mesh, *, files: int = 0, **variables: str) -> Iterator[str]:
-    """The pod's name, ready. `files`: its proxy's limit of open files."""
+def lone_proxy(mesh: Mesh, name: str = "lone", *, files: int = 0, **variables: str) -> Iterator[str]:
+    """The pod's name, ready. `files`: its proxy's limit of open files. `name`: of its Deployment."""
     done = mesh.tulle("inject", "-o", "json", "-f", str(MANIFESTS / "lone.yaml"))
     if done.code:
         raise LabFailed(f"`tulle inject` exited with {done.code}: {done.said}")
     try:
-        mesh.apply_text(json.dumps(changed(json.loads(done.out), variables, files)), wait=True)
-        yield mesh.pod("lone")["metadata"]["name"]
+        injected = json.loads(done.out.replace('"lone"', f'"{name}"'))
+        mesh.apply_text(json.dumps(changed(injected, variables, files)), wait=True)
+        yield mesh.pod(name)["metadata"]["name"]
     finally:
-        mesh.delete("lone")
-        mesh.until(lambda: not _pods(mesh) or None, "the lone pod to be gone")
+        mesh.lab.run("delete", "deployment", name, "-n", NAMESPACE)
+        mesh.until(lambda: not _pods(mesh, name) or None, "the lone pod to be gone")
 
 
-def _pods(mesh: Mesh) -> list[Any]:
-    return [pod for pod in mesh.lab.items("pods", NAMESPACE) if pod["metadata"].get("labels", {}).get("app") == "lone"]
+def _pods(mesh: Mesh, name: str) -> list[Any]:
+    return [pod for pod in mesh.lab.items("pods", NAMESPACE) if pod["metadata"].get("labels", {}).get("app") == name]

@@ -125,6 +125,14 @@ class Mesh:
         """Run a script of load/ on the node, outside of the mesh; the JSON it prints."""
         return json.loads(self.lab.exec("node", sys.executable, str(LOAD / f"{name}.py"), *words, seconds=seconds))
 
+    def node_background(self, name: str, *words: str) -> Running:
+        """Start a script of load/ on the node. Call `enough` on it."""
+        return self.node_program(sys.executable, str(LOAD / f"{name}.py"), *words)
+
+    def node_program(self, *argv: str) -> Running:
+        """Start any program on the node. It is ended with the lab; `enough` is for those that print JSON."""
+        return self._kept(Running(self.lab.start(*self.lab.exec_words("node", *argv))))
+
     def load(
         self, url: str = APP_B, *, namespace: str = NAMESPACE, client: str = CLIENT, **options: float
     ) -> Running:
@@ -134,8 +142,7 @@ class Mesh:
 
     def watch_memory(self) -> Running:
         """Start watching the proxies' memory."""
-        argv = [sys.executable, str(LOAD / "proxies.py"), "--watch"]
-        return self._kept(Running(self.lab.start(*self.lab.exec_words("node", *argv))))
+        return self.node_background("proxies", "--watch")
 
     def _kept(self, load: Running) -> Running:
         self._loads.append(load)
