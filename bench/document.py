@@ -103,13 +103,13 @@ def section(result: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def replaced(page: str, words: str) -> str:
+def replaced(page: str, words: str, begin: str = BEGIN, end: str = END) -> str:
     """The page with other words between its markers. Raises ValueError when it has none."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"no {BEGIN} and {END} to write between")
-    return f"{before}{BEGIN}\n{words}\n{END}{after}"
+    before, found, rest = page.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"no {begin} and {end} to write between")
+    return f"{before}{begin}\n{words}\n{end}{after}"
 
 
 def write(result: Mapping[str, Any]) -> None:

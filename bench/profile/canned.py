@@ -81,10 +81,9 @@ class Client:
 class Upstream(Client):
     """Always has an answer at hand."""
 
-    peer = ENDPOINT
-
-    def __init__(self, *, same: bool = False) -> None:
+    def __init__(self, peer: Address = ENDPOINT, *, same: bool = False) -> None:
         super().__init__(0, same=same)
+        self.peer = peer
 
     async def recv(self, size: int = 65536) -> bytes:
         """The answer."""

@@ -1,8 +1,8 @@
-"""The measured process: `python -OO -m bench.profile.child time|count [same]`, with the proxy's interpreter flags.
+"""The measured process: `python -OO -m bench.profile.child time|count [same] [costs]`, with the proxy's own flags.
 
 `time` prints JSON: for each line the CPU nanoseconds a request, of each round. `count` does each line's work inside of
 PyObject_Dir, twice, with CALLS and with 2 x CALLS requests, so that callgrind.py can tell one from the
-other. `same`: all requests and answers are alike.
+other. `same`: all requests and answers are alike. `costs`: the lines are those of costs.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ import trio
 from tulle_data_plane.log import set_up
 from tulle_plugin_api import Plugins, load
 
+from bench.profile import costs
 from bench.profile.layers import Assembly, Layers, lines, running
 from bench.profile.parts import parts
+
+Lines = list[tuple[str, Layers]]
 
 ROUNDS = 15
 REQUESTS = 1500
@@ -27,14 +30,15 @@ CALLS = 100
 WARM_UP = 20
 
 
-def times(plugins: Plugins, *, same: bool) -> dict[str, dict[str, list[float]]]:
+def times(plugins: Plugins, wanted: Lines, *, same: bool) -> dict[str, dict[str, list[float]]]:
     """Rounds alternate between the lines, as in the bench."""
-    layered: dict[str, list[float]] = {name: [] for name, _ in lines(plugins)}
-    single: dict[str, list[float]] = {name: [] for name, _ in parts()}
+    layered: dict[str, list[float]] = {name: [] for name, _ in wanted}
+    singles = parts() if measures_parts(wanted) else []
+    single: dict[str, list[float]] = {name: [] for name, _ in singles}
 
     async def all_rounds() -> None:
         async with running() as driver:
-            made = {name: Assembly(driver, plugins, layers, same=same) for name, layers in lines(plugins)}
+            made = {name: Assembly(driver, plugins, layers, same=same) for name, layers in wanted}
             for assembly in made.values():
                 await assembly.serve(REQUESTS)
             gc.collect()
@@ -47,11 +51,16 @@ def times(plugins: Plugins, *, same: bool) -> dict[str, dict[str, list[float]]]:
 
     trio.run(all_rounds)
     for _ in range(ROUNDS):
-        for name, function in parts():
+        for name, function in singles:
             began = time.process_time_ns()
             repeat(function, REQUESTS)
             single[name].append((time.process_time_ns() - began) / REQUESTS)
     return {"layers": layered, "parts": single}
+
+
+def measures_parts(wanted: Lines) -> bool:
+    """Whether single functions are measured besides: not where the lines are plugins."""
+    return wanted[0][0] != costs.NONE
 
 
 def repeat(function: Callable[[], object], count: int) -> None:
@@ -60,7 +69,7 @@ def repeat(function: Callable[[], object], count: int) -> None:
         function()
 
 
-def counted(plugins: Plugins, *, same: bool) -> None:
+def counted(plugins: Plugins, wanted: Lines, *, same: bool) -> None:
     """Each line's work for callgrind: layers, then parts."""
 
     def serve(layers: Layers, count: int) -> None:
@@ -72,11 +81,11 @@ def counted(plugins: Plugins, *, same: bool) -> None:
 
         trio.run(once)
 
-    for _, layers in lines(plugins):
+    for _, layers in wanted:
         serve(layers, 1)
         for count in (CALLS, 2 * CALLS):
             inside(partial(serve, layers, count))
-    for _, function in parts():
+    for _, function in parts() if measures_parts(wanted) else []:
         repeat(function, WARM_UP)
         for count in (CALLS, 2 * CALLS):
             inside(partial(repeat, function, count))
@@ -104,10 +113,11 @@ def main() -> None:
     set_up("error")
     plugins = load(kinds=("balancer", "policy", "exporter"))
     same = "same" in sys.argv[2:]
+    wanted = (costs.lines if "costs" in sys.argv[2:] else lines)(plugins)
     if sys.argv[1] == "time":
-        print(json.dumps(times(plugins, same=same)))
+        print(json.dumps(times(plugins, wanted, same=same)))
     else:
-        counted(plugins, same=same)
+        counted(plugins, wanted, same=same)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,14 @@ from tulle_data_plane.host import Host
 from tulle_data_plane.settings import Settings
 from tulle_data_plane.shell.http1_server import Server
 from tulle_data_plane.telemetry import Telemetry
-from tulle_plugin_api import Exchange, ExporterContext, Handler, Headers, Plugins, Response
+from tulle_plugin_api import Direction, Exchange, ExporterContext, Handler, Headers, Plugins, Response
 
+from bench.profile.asked import ASKED, OPTIONS
 from bench.profile.canned import ANSWER, ENDPOINT, VIP, Client, Upstream
 from bench.services import CANARY_WEIGHT, STABLE_WEIGHT
 from bench.subjects.manifests import POLICIES
 
+SHADOW = "bench/shadow:80"
 HEADERS = Headers.of([("server", "nginx"), ("content-type", "text/plain"), ("content-length", "3")])
 
 
@@ -39,6 +41,8 @@ class Layers:
     policies: tuple[str, ...] = ()
     telemetry: bool = False
     exporters: tuple[str, ...] = ()
+    inbound: bool = False
+    """A request that comes in, at the server's proxy."""
 
 
 def lines(plugins: Plugins) -> list[tuple[str, Layers]]:
@@ -66,13 +70,24 @@ def destination(policies: tuple[str, ...]) -> pb.Destination:
     return pb.Destination(
         address=str(VIP), known=True, protocol=pb.PROTOCOL_DETECT,
         service=pb.Service(name="app", namespace="bench", port=80, authority="app.bench.svc.cluster.local:80"),
-        policies=[pb.Policy(type=name, source=f"bench/{name}", config=json.dumps(POLICIES[name])) for name in policies],
+        policies=[_policy(name) for name in policies],
         routes=[pb.Route(name="bench/app", backends=[
             pb.WeightedBackend(backend=name, weight=weight)
             for name, weight in zip(backends, (STABLE_WEIGHT, CANARY_WEIGHT), strict=True)
         ])],
-        backends=[pb.Backend(name=name, resolved=True, endpoints=[end, end]) for name in backends],
+        backends=[pb.Backend(name=name, resolved=True, endpoints=[end, end]) for name in (*backends, SHADOW)],
     )
+
+
+def _policy(name: str) -> pb.Policy:
+    return pb.Policy(type=name, source=f"bench/{name}", config=json.dumps(ASKED[name]))
+
+
+def port(policies: tuple[str, ...]) -> pb.InboundPort:
+    """What it would say of a pod's own port."""
+    service = pb.Service(name="app", namespace="bench", port=80, authority="app.bench.svc.cluster.local:80")
+    return pb.InboundPort(port=80, protocol=pb.PROTOCOL_DETECT, service=service,
+                          policies=[_policy(name) for name in policies])
 
 
 async def constant(exchange: Exchange) -> Response:
@@ -103,17 +118,22 @@ class Assembly:
         if layers.telemetry:
             host.observe("telemetry", Telemetry().observe)
         for name in layers.exporters:
-            host.add_exporter(name, plugins.exporters[name](_context()))
+            host.add_exporter(name, plugins.exporters[name](_context(name)))
         self.driver, self.same = driver, same
         self.route: Any = _Route(constant)
         if layers.stack:
             # the one part of the stack that is left out by exchanging it, while the stack is built
             left_out = contextlib.nullcontext() if layers.dial else mock.patch.object(routes, "dial_http1", _no_dial)
             with left_out:
-                self.route = stack.outbound(destination(layers.policies), host, None)
-        host.outbound_pool.give_back(Upstream(same=same))
-        self.server = Server("outbound", driver, host.ended if layers.telemetry else ignore,
-                             limits=host.limits, head_seconds=10.0, idle_seconds=600.0)
+                self.route = (stack.inbound(port(layers.policies), host) if layers.inbound else
+                              stack.outbound(destination(layers.policies), host, None))
+        if layers.inbound:
+            host.inbound_pool.give_back(Upstream(VIP, same=same))
+        for _ in range(2):  # the second for a copy
+            host.outbound_pool.give_back(Upstream(same=same))
+        direction: Direction = "inbound" if layers.inbound else "outbound"
+        ended = host.ended if layers.telemetry else ignore
+        self.server = Server(direction, driver, ended, limits=host.limits, head_seconds=10.0, idle_seconds=600.0)
 
     async def serve(self, count: int) -> None:
         """So many requests of one connection. Raises AssertionError when one is not answered with 200."""
@@ -123,9 +143,10 @@ class Assembly:
             raise AssertionError(f"{client.answers} answers of {count}, the last {bytes(client.last)[:200]!r}")
 
 
-def _context() -> ExporterContext:
+def _context(name: str) -> ExporterContext:
     return ExporterContext(pod="bench-1", namespace="bench", workload="deployment/bench", node="node",
-                           service_account="default", version="0", write_line=lambda line: None)
+                           service_account="default", version="0", options=OPTIONS.get(name, {}),
+                           write_line=lambda line: None)
 
 
 @contextlib.asynccontextmanager

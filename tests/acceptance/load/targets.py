@@ -12,7 +12,8 @@ Target n (from 1) listens at FIRST + n, and answers with its number. They are to
 | /counts | requests that have come since the last /reset, by target, as JSON |
 | /reset | zero the counts, and be as at the beginning |
 
-One process, so that what they count is counted together; they keep connections, and are strict about nothing.
+Says "ready" when all listen. One process, so that what they count is counted together; they keep connections, and are
+strict about nothing.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ async def serve(first: int, count: int) -> None:
 
         await loop.create_server(connected, "0.0.0.0", first + target.number, backlog=1024)
     server = await asyncio.start_server(lambda reader, writer: control(targets, reader, writer), "0.0.0.0", first)
+    print("ready", flush=True)
     async with server:
         await server.serve_forever()
 
