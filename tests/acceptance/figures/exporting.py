@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import statistics
+import subprocess
+import sys
 
 from tests.acceptance.figure import Figure, Outcome, judged
 from tests.acceptance.lone import lone_proxy
 from tests.acceptance.mesh import Mesh
 from tests.acceptance.metrics import Samples
 from tests.acceptance.words import megabytes
+from tests.acceptance.workspace import REPOSITORY
 
+RECEIVERS = "tests/integration/test_exporter_receivers.py"
 NODE = "10.244.0.1"
 PORT = 7100
 NOBODY = 7199
@@ -95,10 +100,28 @@ def _away(mesh: Mesh) -> Outcome:
     )
 
 
+def _receivers(mesh: Mesh) -> Outcome:
+    """tests/integration/test_exporter_receivers.py: each exporter, as a proxy runs it, and the real receiver."""
+    fetch = [str(REPOSITORY / "scripts" / "receivers")]
+    for words in (fetch, [*fetch, "otelcol", "prometheus-otlp"]):
+        subprocess.run(words, capture_output=True, check=False, timeout=1500)  # what is missing is skipped, and said
+    words = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", RECEIVERS]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=1200)
+    said = done.stdout.strip().splitlines()
+    counts = {kind: int(count) for count, kind in re.findall(r"(\d+) (passed|failed|skipped|error)", said[-1])}
+    skipped = "; ".join(line.partition(": ")[2] for line in said if line.startswith("SKIPPED"))
+    return judged(
+        f"{counts.get('passed', 0)} comparisons of 10,000 requests hold",
+        (counts.get("passed", 0) > 0 and done.returncode == 0, f"not so: {' '.join(said[-3:])[-400:]}"),
+        ("skipped" not in counts, f"could not be made: {skipped}"),
+    )
+
+
 def _resident(mesh: Mesh) -> float:
     return mesh.metrics(mesh.pod("away")).total("tulle_proxy_resident_bytes")
 
 
 FIGURES = (
+    Figure("receivers", "the real ones: counts there equal what was sent", _receivers, full=True),
     Figure("receivers-away", "CPU time at most 1.1, p50 1.25 of those with them; memory bounded; drops counted", _away),
 )
