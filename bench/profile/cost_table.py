@@ -88,6 +88,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
     names = [name for name, _ in costs.lines(load(kinds=("policy", "exporter")))]
+    rounds = measured(["costs"])  # first, since it leaves bytecode behind: to compile under valgrind takes minutes
     counts: dict[str, float] = {}
     why = "" if callgrind.available() else "valgrind is not installed (apt-get install valgrind)"
     if not options.no_instructions and not why:
@@ -95,7 +96,7 @@ def main() -> int:
             counts = dict(zip(names, callgrind.counts(len(names), "costs"), strict=True))
         except callgrind.Uncounted as error:
             why = str(error)
-    rows = found(measured(["costs"]), counts)
+    rows = found(rounds, counts)
     holds, words = verdict(rows)
     print(report.text(table(rows)) + "\n\n" + words)
     if why:
