@@ -15,7 +15,7 @@ CHI_SQUARE = 16.92
 SLOW, ALL = 1, range(1, 41)
 USUAL_SECONDS, SLOW_SECONDS = 0.12, 1.2
 """Much longer than a busy machine's pauses."""
-SLOW_ROUNDS, SLOW_REQUESTS, SLOW_CONNECTIONS = 3, 2000, 120
+SLOW_ROUNDS, SLOW_REQUESTS, SLOW_CONNECTIONS = 3, 1800, 120
 """Three requests under way for each endpoint. An endpoint that is 10x slower and as full as the others serves 1 in 391:
 that is what least-request comes near to, and why there are so many endpoints (among 10 it would be 1 in 91, and the
 99th percentile could only be the slow one's).
