@@ -177,8 +177,9 @@ async def test_the_order():
 
     client = [spec("timeout", request="5s", per_try="2s"), RETRY, spec("mirror", service="shadow", port=80, percent=0),
               spec("circuit-breaker", limits={"connections": 5}), spec("headers", request={"set": {"a": "b"}}),
-              spec("fault", delay={"time": "1s", "percent": 0}), spec("rate-limit", requests=100, side="client")]
-    server = [spec("rate-limit", requests=100), spec("cors", allow_origins=["*"]),
+              spec("fault", delay={"time": "1s", "percent": 0}), spec("rate-limit", requests=100, side="client"),
+              spec("shared-quota", requests=100, side="client")]
+    server = [spec("shared-quota", requests=100), spec("rate-limit", requests=100), spec("cors", allow_origins=["*"]),
               spec("headers", response={"remove": ["a"]}, side="server"),
               spec("fault", abort={"status": 503, "percent": 0}, side="server")]
     made = harness.plugins(policies={name: Noting(name, policy) for name, policy in POLICIES.items()})
@@ -188,10 +189,10 @@ async def test_the_order():
             async with m.client() as requests:
                 assert (await requests.get()).status == 200
     assert notes == [
-        "outbound: rate-limit", "outbound: fault", "outbound: headers", "outbound: timeout", "outbound: retry",
-        "outbound: circuit-breaker", "outbound: mirror",
+        "outbound: rate-limit", "outbound: shared-quota", "outbound: fault", "outbound: headers", "outbound: timeout",
+        "outbound: retry", "outbound: circuit-breaker", "outbound: mirror",
         "outbound: circuit-breaker at the endpoint", "outbound: timeout at the endpoint",
-        "inbound: cors", "inbound: rate-limit", "inbound: fault", "inbound: headers",
+        "inbound: cors", "inbound: rate-limit", "inbound: shared-quota", "inbound: fault", "inbound: headers",
     ]
     assert list(Position) == sorted(Position)
 
@@ -451,6 +452,20 @@ async def test_a_servers_fault_is_retried():
 
 
 @pytest.mark.trio
+async def test_what_a_rate_limit_refuses_takes_nothing_of_the_quota():
+    async with mesh() as m, http_upstream() as app:
+        limit = spec("rate-limit", requests=1, per="1h", by="header", header="x-key", side="client")
+        # no control plane here: a proxy begins with a slice
+        quota = spec("shared-quota", requests=3, per="1h", slice=3, side="client")
+        await m.apply(destination(app.port, policies=[quota, limit]))
+        async with m.client() as client:
+            assert [(await client.get(x_key="greedy")).reason for _ in range(9)] == ["", *["rate-limited"] * 8]
+            assert [(await client.get(x_key=key)).reason for key in "abc"] == ["", "", "quota-exhausted"]
+            await m.apply(destination(app.port, policies=[quota]))
+            assert (await client.get()).reason == "quota-exhausted", "other policies changed, its terms did not"
+
+
+@pytest.mark.trio
 async def test_what_is_refused_goes_no_further():
     async with mesh() as m, http_upstream() as app, http_upstream() as shadow:
         limit = spec("rate-limit", requests=1, per="1h", side="client")
@@ -481,7 +496,8 @@ async def test_preflights_cost_no_token():
 @pytest.mark.trio
 async def test_probes_are_spared():
     async with mesh() as m, http_upstream() as app:
-        policies = [spec("rate-limit", requests=1, per="1h"), spec("fault", abort={"status": 503}, side="server")]
+        policies = [spec("rate-limit", requests=1, per="1h"), spec("fault", abort={"status": 503}, side="server"),
+                    spec("shared-quota", requests=1, per="1h")]
         port = pb.InboundPort(port=app.port, policies=policies, probe_paths=["/healthz"])
         m.table.apply_inbound(pb.Inbound(ports=[port]))
         async with m.client(Address("127.0.0.1", app.port), "inbound") as client:

@@ -8,10 +8,13 @@ import grpc
 import grpc.aio
 import pytest
 from tulle_api.v1 import discovery_pb2 as pb
+from tulle_api.v1 import quota_pb2 as qpb
 from tulle_api.v1 import telemetry_pb2 as tpb
+from tulle_control_plane.core.quota import Quotas, Slice
 from tulle_control_plane.grpc import proxies as proxies_module
 from tulle_control_plane.grpc.discovery import Discovery
 from tulle_control_plane.grpc.proxies import Proxies
+from tulle_control_plane.grpc.quota import Holder, Quota
 from tulle_control_plane.grpc.server import PortTaken, listen, make_server
 from tulle_control_plane.grpc.session import INBOUND, State
 from tulle_control_plane.grpc.telemetry import Telemetry
@@ -47,7 +50,12 @@ class Served:
         self.proxies = Proxies(snapshots, lambda: self.clock)
         self.traffic = Traffic(0.0)
         self.telemetry = Telemetry(Reports(self.traffic, Nobody()), self.stopping, lambda: 10.0)
-        self.server = make_server(Discovery(self.proxies, self.stopping, lambda: self.clock), self.telemetry)
+        self.quotas = Quotas()
+        self.server = make_server(
+            Discovery(self.proxies, self.stopping, lambda: self.clock),
+            self.telemetry,
+            Quota(self.quotas, self.stopping, lambda: self.clock),
+        )
         self.port = 0
 
     @contextlib.asynccontextmanager
@@ -441,3 +449,81 @@ async def test_a_port_that_is_taken_is_refused(world, make):
     async with Served(shop(world, make)).running() as served:
         with pytest.raises(PortTaken):
             listen(Served(shop(world, make)).server, "127.0.0.1", served.port)
+
+
+# --- Quota.Lease ------------------------------------------------------------------------------------------------------
+
+
+def holder(channel):
+    return channel.stream_stream(
+        "/tulle.v1.Quota/Lease",
+        request_serializer=qpb.LeaseRequest.SerializeToString,
+        response_deserializer=qpb.LeaseResponse.FromString,
+    )()
+
+
+def asks(*quotas, tokens=10, requests=100.0, **more):
+    return qpb.LeaseRequest(
+        asks=[qpb.QuotaAsk(quota=q, requests=requests, per_seconds=1, burst=20, tokens=tokens, **more) for q in quotas]
+    )
+
+
+async def heard(call):
+    found = await call.read()
+    assert found is not grpc.aio.EOF, f"the stream ended: {await call.code()} {await call.details()}"
+    return [(s.quota, s.tokens, round(s.after_seconds, 6), s.sharers, s.answer) for s in found.slices]
+
+
+@scenario
+async def test_two_proxies_share_a_quota(world, make):
+    async with Served(world().snapshots).running() as served, connected(served) as channel:
+        a, b = holder(channel), holder(channel)
+        await a.write(asks("q", "only a's"))
+        assert await heard(a) == [("q", 10, 0.1, 1, True), ("only a's", 10, 0.1, 1, True)]
+        await b.write(asks("q", taken=5))
+        assert await heard(b) == [("q", 10, 0.25, 2, True)]
+        assert await heard(a) == [("q", 0, 0.0, 2, False)]
+        await a.write(qpb.LeaseRequest(release=["q", "never asked for"]))
+        assert await heard(b) == [("q", 0, 0.0, 1, False)]
+        await a.write(asks("q", tokens=0))
+        assert await heard(a) == [("q", 0, 0.0, 2, True)]
+        assert await heard(b) == [("q", 0, 0.0, 2, False)]
+        a.cancel()  # a proxy that is gone gives up all
+        assert await heard(b) == [("q", 0, 0.0, 1, False)]
+        assert len(served.quotas) == 1
+        b.cancel()
+        await until(lambda: len(served.quotas) == 0)
+
+
+@scenario
+async def test_nonsense_about_a_quota_ends_the_stream_with_a_sentence(world, make):
+    async with Served(world().snapshots).running() as served, connected(served) as channel:
+        call = holder(channel)
+        await call.write(asks("q", requests=0.0))
+        assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert await call.details() == "requests of 'q': more than 0 and at most 1e12, got 0.0"
+        assert len(served.quotas) == 0
+
+
+@scenario
+async def test_quotas_streams_end_with_ok_on_shutdown(world, make):
+    async with Served(world().snapshots).running() as served, connected(served) as channel:
+        call = holder(channel)
+        await call.write(asks("q"))
+        await heard(call)
+        served.stopping.set()
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+
+
+def test_news_that_a_slow_proxy_did_not_take_cost_one_entry_a_quota():
+    async def test():
+        slow = Holder()
+        for sharers in range(1000):
+            slow.tell(Slice("q", 0, 0.0, sharers, answer=False))
+        slow.tell(Slice("q", 10, 0.5, 7))
+        slow.tell(Slice("q", 0, 0.0, 8, answer=False))
+        assert slow.take() == [Slice("q", 10, 0.5, 8, answer=True)]
+        assert (slow.take(), slow.wake.is_set()) == ([], False)
+
+    asyncio.run(test())

@@ -1,9 +1,11 @@
 """What policies are given (Runtime) and where their parts sit, in a whole proxy; with policies of the test's own."""
 
+import gc
+
 import pytest
 import trio
 from tulle_api.v1 import discovery_pb2 as pb
-from tulle_plugin_api import Address, Config, Exchange, Policy, Position, Response
+from tulle_plugin_api import Address, Config, Exchange, Policy, Position, Response, Terms
 from tulle_testkit import Answer, http_upstream
 
 pytestmark = pytest.mark.trio
@@ -285,3 +287,32 @@ async def test_a_response_of_a_policy_at_the_endpoint_is_an_answer_of_that_try(m
             assert (await client.get()).status == 503
         assert app.requests == []
         await trio.lowlevel.checkpoint()
+
+
+@BOTH
+async def test_a_lease_is_named_by_policy_and_service_and_lives_as_long_as_the_handler(mesh, harness, uses_trio):
+    class Leasing(Part):
+        def build(self, config, next, runtime):
+            lease = runtime.lease("requests", Terms(5, 60, 1, 2))
+
+            async def handler(exchange):
+                return await next(exchange) if not lease.take() else Response(429)
+
+            return handler
+
+    policies = {"leasing": Leasing(uses_trio=uses_trio, direction="both")}
+    name = "MeshPolicy default/leasing app-b.default.svc.cluster.local:80 requests 5/60s burst 1 by 2"
+    async with mesh(harness.plugins(policies=policies)) as m, http_upstream() as app:
+        await m.service(harness.VIP, app.port, policies=of_type("leasing"))
+        async with m.client() as client:
+            assert [(await client.get()).status for _ in range(3)] == [200, 200, 429]
+            await m.service(harness.VIP, app.port, policies=of_type("leasing"), balancer="round-robin")
+            assert (await client.get()).status == 429, "a new handler of the same policy has no new slice"
+            assert list(m.host.leases.describe()) == [name]
+            await m.service(harness.VIP, app.port)
+            assert (await client.get()).status == 200
+        gc.collect()
+        assert m.host.leases.describe() == {}
+        table, port = m.table, pb.InboundPort(port=8080, policies=of_type("leasing"))
+        table.apply_inbound(pb.Inbound(ports=[port]))
+        assert list(m.host.leases.describe()) == [name.replace("app-b.default.svc.cluster.local:80", "default/:8080")]

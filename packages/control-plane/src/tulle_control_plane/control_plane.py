@@ -23,12 +23,14 @@ from tulle_plugin_api.protocols import Catalog, Policy
 
 from tulle_control_plane.core.parse import Parser, PluginsAtHand
 from tulle_control_plane.core.policies import Directions
+from tulle_control_plane.core.quota import Quotas
 from tulle_control_plane.core.services import Settings as MeshSettings
 from tulle_control_plane.core.snapshots import Snapshots
 from tulle_control_plane.directory import CatalogDirectory
 from tulle_control_plane.feed import Feed
 from tulle_control_plane.grpc.discovery import Discovery
 from tulle_control_plane.grpc.proxies import Proxies
+from tulle_control_plane.grpc.quota import Quota
 from tulle_control_plane.grpc.server import listen, make_server
 from tulle_control_plane.grpc.telemetry import Telemetry
 from tulle_control_plane.settings import Settings
@@ -79,6 +81,7 @@ class ControlPlane:
         self.traffic = Traffic(time.monotonic())
         self.telemetry = Telemetry(Reports(self.traffic, self.directory, on_malformed=_malformed), self.stopping)
         self.discovery = Discovery(self.proxies, self.stopping)
+        self.quota = Quota(Quotas(), self.stopping)
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `stopping`. Raises PortTaken or SocketTaken before anything is served."""
@@ -87,7 +90,7 @@ class ControlPlane:
             with contextlib.suppress(ValueError, RuntimeError):  # not in the main thread: a test's
                 loop.add_signal_handler(number, self.stopping.set)
         settings = self.settings
-        server = make_server(self.discovery, self.telemetry)
+        server = make_server(self.discovery, self.telemetry, self.quota)
         self.grpc_port = listen(server, settings.host, settings.grpc_port)
         sockets = [serve.tcp_socket(settings.host, settings.api_port)]
         try:

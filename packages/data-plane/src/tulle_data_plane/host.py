@@ -11,7 +11,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVarTuple
 
-from tulle_plugin_api import Direction, Endpoints, Event, Exchange, Exporter, Plugins, TimedOut, TrioRuntime
+from tulle_plugin_api import (
+    Direction,
+    Endpoints,
+    Event,
+    Exchange,
+    Exporter,
+    Lease,
+    Plugins,
+    Terms,
+    TimedOut,
+    TrioRuntime,
+)
 
 from tulle_data_plane.containment import must_go_on
 from tulle_data_plane.deadlines import Deadline
@@ -21,6 +32,7 @@ from tulle_data_plane.log import say
 from tulle_data_plane.logic.table import Source
 from tulle_data_plane.settings import Settings
 from tulle_data_plane.shell.descriptors import ceiling
+from tulle_data_plane.shell.leasing import Leases
 from tulle_data_plane.shell.pool import Pool
 from tulle_data_plane.shell.splice import Pipes
 from tulle_data_plane.wire import http1
@@ -37,8 +49,11 @@ MAX_OBSERVER_FAILURES = 100
 class DriverRuntime:
     """`tulle_plugin_api.Runtime` on the driver: what policies use without leaving the fast path."""
 
-    def __init__(self, host: Host, direction: Direction, endpoints: Endpoints, random: random.Random) -> None:
-        self._host, self._driver = host, host.driver
+    def __init__(
+        self, host: Host, direction: Direction, endpoints: Endpoints, random: random.Random, scope: str = ""
+    ) -> None:
+        """`scope`: which policy of which Service this is for, in the same words in every proxy."""
+        self._host, self._driver, self._scope = host, host.driver, scope
         self.direction: Direction = direction
         self.endpoints: Endpoints = endpoints
         self.random = random
@@ -66,18 +81,26 @@ class DriverRuntime:
         """See Runtime.spawn. A strand of its own."""
         self._driver.spawn(self._host.contained, function, *args)
 
+    def lease(self, name: str, terms: Terms) -> Lease:
+        """See Runtime.lease."""
+        return self._host.leases.lease(f"{self._scope} {name}", terms)
+
 
 class CrossedRuntime(TrioRuntime):
     """For policies that use trio: their own clock and events, the proxy's counters, endpoints and background."""
 
-    def __init__(self, host: Host, direction: Direction, endpoints: Endpoints) -> None:
+    def __init__(self, host: Host, direction: Direction, endpoints: Endpoints, scope: str = "") -> None:
         super().__init__(direction=direction, endpoints=endpoints)
-        self._host = host
+        self._host, self._scope = host, scope
         self.count = host.count  # type: ignore[method-assign]
 
     def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """See Runtime.spawn. A strand that crosses to trio at once."""
         self._host.driver.spawn(self._host.driver.in_trio, self._host.contained, function, *args)
+
+    def lease(self, name: str, terms: Terms) -> Lease:
+        """See Runtime.lease."""
+        return self._host.leases.lease(f"{self._scope} {name}", terms)
 
 
 class Host:
@@ -94,6 +117,7 @@ class Host:
         self.outbound_pool = Pool(driver, settings.connect_seconds_outbound, idle, ceiling=self.ceiling)
         self.inbound_pool = Pool(driver, settings.connect_seconds_inbound, idle, ceiling=self.ceiling)
         self.pipes = Pipes(self.ceiling)
+        self.leases = Leases(driver.now)
         self.counters: dict[str, float] = {}
         self.runtime = DriverRuntime(self, "outbound", NO_ENDPOINTS, random.Random())
         self.source = Source(

@@ -54,6 +54,7 @@ class Build:
     host: Host
     direction: Direction
     endpoints: Endpoints
+    service: str  # whose policies they are: what is shared, is shared by its proxies
 
     def wrapped(self, policies: Sequence[Chosen], innermost: Handler) -> Handler:
         """`innermost` within these policies, the first of them outermost."""
@@ -74,13 +75,15 @@ class Build:
         self, policy: Policy[Any], spec: pb.Policy, build: Callable[[Any, Handler, Runtime], Handler], next: Handler
     ) -> Handler:
         host, driver = self.host, self.host.driver
+        scope = f"{spec.source} {self.service}"
         try:
             config = decode(policy.config, json_of(spec.config, spec.source))
             if not policy.uses_trio:
-                return build(config, next, DriverRuntime(host, self.direction, self.endpoints, host.runtime.random))
+                runtime = DriverRuntime(host, self.direction, self.endpoints, host.runtime.random, scope)
+                return build(config, next, runtime)
             # the crossing: the policy runs under trio, what it calls runs on the driver again
             off = driver.off_trio(next)
-            built = build(config, off, CrossedRuntime(host, self.direction, self.endpoints))
+            built = build(config, off, CrossedRuntime(host, self.direction, self.endpoints, scope))
         except Rejected:
             raise
         except BaseException as error:

@@ -268,6 +268,7 @@ class Proxy:
         ) as channel, trio.open_nursery() as nursery:
             nursery.start_soon(self.control.run, channel)
             nursery.start_soon(report_forever, self.host, self.telemetry, channel)
+            nursery.start_soon(self.host.leases.run, channel)
 
     async def _run_exporter(self, name: str, exporter: Exporter) -> None:
         try:
@@ -329,6 +330,7 @@ class Proxy:
             "pod": f"{self.settings.pod_namespace}/{self.settings.pod_name}",
             "control_plane": {"address": self.settings.control_plane, "connected": destinations.connected},
             "rejected": self.control.rejected,
+            "quotas": self.host.leases.describe(),
             "destinations": {
                 str(address): {
                     "version": entry.version,

@@ -64,7 +64,9 @@ class Routes:
 
     def __post_init__(self) -> None:
         self.chains: dict[ChainKey, Chain] = {}
-        self._build = Build(self.host, "outbound", BackendEndpoints(self.backends, self.host.driver.now))
+        self._build = Build(
+            self.host, "outbound", BackendEndpoints(self.backends, self.host.driver.now), self.message.service.authority
+        )
         self._routes: Sequence[pb.Route] = list(self.message.routes) or [
             pb.Route(backends=[pb.WeightedBackend(backend=b.name, weight=1) for b in self.message.backends[:1]])
         ]

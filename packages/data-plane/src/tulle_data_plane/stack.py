@@ -181,7 +181,8 @@ def inbound(port: pb.InboundPort, host: Host) -> Target:
     service = _service(port.service) if port.service.name else None
     dialled = as_app(_to_destination(dial_http1(host.driver, host.inbound_pool, host.answers, trust_reason=False)))
     connected = as_app(_to_destination(dial_tcp(host.inbound_pool)))
-    build = Build(host, "inbound", NO_ENDPOINTS)
+    mine = f"{host.settings.pod_namespace}/{host.settings.workload}:{port.port}"  # where no Service has the port
+    build = Build(host, "inbound", NO_ENDPOINTS, service.authority if service else mine)
     handler = rescue(_traced(host, build.wrapped(chosen(port.policies, "inbound", host), dialled)))
     return Target(
         service=service,

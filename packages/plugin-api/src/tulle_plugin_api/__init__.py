@@ -20,6 +20,7 @@ from tulle_plugin_api.exchange import (
 )
 from tulle_plugin_api.headers import Headers
 from tulle_plugin_api.hookspecs import CONTRACT_VERSION, hookimpl
+from tulle_plugin_api.lease import Lease, Terms
 from tulle_plugin_api.loader import PluginInfo, Plugins, load
 from tulle_plugin_api.protocols import (
     Balancer,
@@ -69,6 +70,7 @@ __all__ = [
     "Failure",
     "Handler",
     "Headers",
+    "Lease",
     "ListedEndpoints",
     "Percent",
     "PluginInfo",
@@ -81,6 +83,7 @@ __all__ = [
     "Runtime",
     "Service",
     "Synced",
+    "Terms",
     "TimedOut",
     "TrioRuntime",
     "Upserted",

@@ -1,4 +1,4 @@
-"""What the host offers a policy: a clock, sleeping, deadlines, chance, events, counters, endpoints, the background.
+"""What the host offers a policy: clock, sleep, deadlines, chance, events, counters, endpoints, leases, background.
 
 Owns the protocol, and an implementation on plain trio for plugins' tests. Refuses to know the data plane's
 driver, which has its own implementation: a policy that uses only its `Runtime` runs in both, and cheaply.
@@ -15,6 +15,7 @@ from typing import Protocol, TypeVarTuple
 from tulle_plugin_api.endpoints import Endpoints, ListedEndpoints
 from tulle_plugin_api.errors import TimedOut
 from tulle_plugin_api.exchange import Direction
+from tulle_plugin_api.lease import Lease, OwnLease, Terms
 
 Ts = TypeVarTuple("Ts")
 
@@ -69,6 +70,14 @@ class Runtime(Protocol):
         It may await what the policy itself may. What it raises is counted and logged, and harms nobody; it is
         cancelled when the proxy ends. Nothing else bounds it: the policy counts what it has under way, and gives each
         a timeout.
+        """
+
+    def lease(self, name: str, terms: Terms) -> Lease:
+        """This proxy's part of a quota that all proxies with this MeshPolicy share, for each Service it applies to.
+
+        `name` tells apart what one policy shares. Called in `build`; the lease is held by the handler, and given up
+        with it. The control plane is asked in the background, for `terms.slice` tokens at a time; while it is away,
+        each proxy takes its equal part of the quota.
         """
 
 
@@ -130,3 +139,7 @@ class TrioRuntime:
                 logging.getLogger("tulle").exception("a policy's background task failed")
 
         trio.lowlevel.spawn_system_task(contained)
+
+    def lease(self, name: str, terms: Terms) -> Lease:
+        """As `Runtime.lease`, shared with nobody."""
+        return OwnLease(terms, self.now)

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from tulle_api.v1 import discovery_pb2, telemetry_pb2
+from tulle_api.v1 import discovery_pb2, quota_pb2, telemetry_pb2
 
 from tulle_control_plane.grpc.discovery import Discovery
+from tulle_control_plane.grpc.quota import Quota
 from tulle_control_plane.grpc.telemetry import Telemetry
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -30,7 +31,7 @@ class PortTaken(Exception):
     """The port cannot be listened on."""
 
 
-def make_server(discovery: Discovery, telemetry: Telemetry) -> grpc.aio.Server:
+def make_server(discovery: Discovery, telemetry: Telemetry, quota: Quota) -> grpc.aio.Server:
     """A server with our services, not started."""
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers(
@@ -52,6 +53,16 @@ def make_server(discovery: Discovery, telemetry: Telemetry) -> grpc.aio.Server:
                         telemetry.report,
                         request_deserializer=telemetry_pb2.ReportRequest.FromString,
                         response_serializer=telemetry_pb2.ReportResponse.SerializeToString,
+                    )
+                },
+            ),
+            grpc.method_handlers_generic_handler(
+                "tulle.v1.Quota",
+                {
+                    "Lease": grpc.stream_stream_rpc_method_handler(
+                        quota.lease,
+                        request_deserializer=quota_pb2.LeaseRequest.FromString,
+                        response_serializer=quota_pb2.LeaseResponse.SerializeToString,
                     )
                 },
             ),

@@ -16,6 +16,7 @@ from typing import Any, TypeVar, TypeVarTuple
 
 from tulle_plugin_api.errors import TimedOut
 from tulle_plugin_api.exchange import Direction, Endpoint
+from tulle_plugin_api.lease import Lease, OwnLease, Terms
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -176,6 +177,10 @@ class SteppingRuntime:
 
         self._strand()
         self._start(beside(), spawned=True)
+
+    def lease(self, name: str, terms: Terms) -> Lease:
+        """See `Runtime.lease`; shared with nobody."""
+        return OwnLease(terms, self.now)
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """The coroutine's result, or its error raised."""
