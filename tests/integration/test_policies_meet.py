@@ -20,6 +20,7 @@ from tulle_control_plane.core.snapshots import DestinationKey, Snapshots
 from tulle_plugin_api import Address, Policy, Position, load
 from tulle_plugin_api.meshpolicy import validate
 from tulle_plugin_api.protocols import Synced, Upserted
+from tulle_policy_external import link
 from tulle_testkit import Answer, http_upstream
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,11 @@ def _harness():
 
 harness = _harness()
 VIP = harness.VIP
+
+
+@pytest.fixture(autouse=True)
+def _links_that_nobody_uses_are_closed_at_once(monkeypatch):
+    monkeypatch.setattr(link, "IDLE_SECONDS", 0.05)
 
 
 def mesh(**given):
@@ -104,7 +110,8 @@ def test_every_policys_page_has_an_example_that_is_accepted_and_names_every_fiel
 
 @pytest.mark.parametrize("type_", sorted(POLICIES))
 def test_policies_that_come_with_tulle_stay_on_the_fast_path(type_):
-    assert POLICIES[type_].uses_trio is False
+    # a gRPC call for each request is not the fast path anyway
+    assert POLICIES[type_].uses_trio is (type_ == "external")
 
 
 # --- which hold -------------------------------------------------------------------------------------------------------
@@ -156,7 +163,7 @@ async def test_the_order():
     class Noting(Policy):
         def __init__(self, name, inner):
             self.name, self.inner, self.config = name, inner, inner.config
-            self.position, self.direction, self.uses_trio = inner.position, inner.direction, False
+            self.position, self.direction, self.uses_trio = inner.position, inner.direction, inner.uses_trio
 
         def build(self, config, next, runtime):
             return self._noted(self.inner.build, config, next, runtime, "")
@@ -178,8 +185,10 @@ async def test_the_order():
     client = [spec("timeout", request="5s", per_try="2s"), RETRY, spec("mirror", service="shadow", port=80, percent=0),
               spec("circuit-breaker", limits={"connections": 5}), spec("headers", request={"set": {"a": "b"}}),
               spec("fault", delay={"time": "1s", "percent": 0}), spec("rate-limit", requests=100, side="client"),
-              spec("shared-quota", requests=100, side="client")]
-    server = [spec("shared-quota", requests=100), spec("rate-limit", requests=100), spec("cors", allow_origins=["*"]),
+              spec("shared-quota", requests=100, side="client"),
+              spec("external", address="127.0.0.1:1", on_failure="open", side="client")]
+    server = [spec("external", address="127.0.0.1:1", on_failure="open"), spec("shared-quota", requests=100),
+              spec("rate-limit", requests=100), spec("cors", allow_origins=["*"]),
               spec("headers", response={"remove": ["a"]}, side="server"),
               spec("fault", abort={"status": 503, "percent": 0}, side="server")]
     made = harness.plugins(policies={name: Noting(name, policy) for name, policy in POLICIES.items()})
@@ -189,10 +198,11 @@ async def test_the_order():
             async with m.client() as requests:
                 assert (await requests.get()).status == 200
     assert notes == [
-        "outbound: rate-limit", "outbound: shared-quota", "outbound: fault", "outbound: headers", "outbound: timeout",
-        "outbound: retry", "outbound: circuit-breaker", "outbound: mirror",
+        "outbound: external", "outbound: rate-limit", "outbound: shared-quota", "outbound: fault", "outbound: headers",
+        "outbound: timeout", "outbound: retry", "outbound: circuit-breaker", "outbound: mirror",
         "outbound: circuit-breaker at the endpoint", "outbound: timeout at the endpoint",
-        "inbound: cors", "inbound: rate-limit", "inbound: shared-quota", "inbound: fault", "inbound: headers",
+        "inbound: cors", "inbound: external", "inbound: rate-limit", "inbound: shared-quota", "inbound: fault",
+        "inbound: headers",
     ]
     assert list(Position) == sorted(Position)
 
@@ -452,6 +462,31 @@ async def test_a_servers_fault_is_retried():
 
 
 @pytest.mark.trio
+async def test_preflights_are_not_asked_about():
+    async with mesh() as m, http_upstream() as app:
+        # nobody listens there, so whoever is asked about is refused
+        policies = [spec("cors", allow_origins=["https://shop.example"]), spec("external", address="127.0.0.1:1")]
+        async with server_side(m, app, *policies) as place:
+            await m.apply(destination(place))
+            async with m.client() as client:
+                fields = {"origin": "https://shop.example", "access_control_request_method": "GET"}
+                assert (await client.request("OPTIONS", **fields)).status == 204
+                assert (await client.get()).reason == "external-unavailable"
+
+
+@pytest.mark.trio
+async def test_what_is_not_allowed_costs_no_token():
+    async with mesh() as m, http_upstream() as app:
+        limit = spec("rate-limit", requests=1, per="1h", side="client")
+        refuses = spec("external", address="127.0.0.1:1", side="client")
+        await m.apply(destination(app.port, policies=[limit, refuses]))
+        async with m.client() as client:
+            assert [(await client.get()).reason for _ in range(3)] == ["external-unavailable"] * 3
+            await m.apply(destination(app.port, policies=[limit]))
+            assert [(await client.get()).status for _ in range(2)] == [200, 429]
+
+
+@pytest.mark.trio
 async def test_what_a_rate_limit_refuses_takes_nothing_of_the_quota():
     async with mesh() as m, http_upstream() as app:
         limit = spec("rate-limit", requests=1, per="1h", by="header", header="x-key", side="client")
@@ -497,12 +532,14 @@ async def test_preflights_cost_no_token():
 async def test_probes_are_spared():
     async with mesh() as m, http_upstream() as app:
         policies = [spec("rate-limit", requests=1, per="1h"), spec("fault", abort={"status": 503}, side="server"),
-                    spec("shared-quota", requests=1, per="1h")]
+                    spec("shared-quota", requests=1, per="1h"),
+                    spec("external", address="127.0.0.1:1", on_failure="open")]
         port = pb.InboundPort(port=app.port, policies=policies, probe_paths=["/healthz"])
         m.table.apply_inbound(pb.Inbound(ports=[port]))
         async with m.client(Address("127.0.0.1", app.port), "inbound") as client:
             for _ in range(5):
                 assert (await client.get("/healthz", user_agent="kube-probe/1.30")).status == 200
+            assert m.counter("external_asked_total") == 0
             assert [(await client.get("/healthz")).status for _ in range(2)] == [503, 429]
         assert len(app.requests) == 5
 
