@@ -133,6 +133,15 @@ def test_no_selector_no_slices_and_no_pods_an_empty_one():
     assert made(service, [samples.ready_pod("a", "10.0.0.1", WEB)]) == []
 
 
+def test_a_pods_zone_label_is_its_endpoints_zone():
+    west = {**WEB, "topology.kubernetes.io/zone": "west"}
+    [piece] = made(
+        samples.service(), [samples.ready_pod("a", "10.244.0.2", west), samples.ready_pod("b", "10.244.0.3", WEB)]
+    )
+    assert [endpoint.get("zone") for endpoint in piece["endpoints"]] == ["west", None]
+    assert validate(piece) == []
+
+
 def test_host_names_below_a_headless_service():
     spec = {**samples.POD_SPEC, "hostname": "db-0", "subdomain": "web"}
     pods = [samples.ready_pod("a", "10.0.0.1", WEB, spec=spec), samples.ready_pod("b", "10.0.0.2", WEB)]

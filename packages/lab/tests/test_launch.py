@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from tulle_lab.errors import LabError
-from tulle_lab.launch import requirements, subids
+from tulle_lab.launch import plugins, requirements, subids
 from tulle_lab.launch.requirements import Missing
 from tulle_lab.launch.subids import Range
 from tulle_lab.sandbox import rootfs
@@ -139,3 +139,48 @@ def test_programs_of_a_clone_in_tmp(monkeypatch):
     assert rootfs.programs(["/tmp/clone/.venv", "/tmp/clone/packages/a/src", "/usr/lib"]) == ["/tmp/clone"]
     assert rootfs.programs(["/tmp/a/x", "/tmp/b/y", "/run/c"]) == ["/tmp/a/x", "/tmp/b/y", "/run/c"]
     assert rootfs.programs(["/usr/lib", "/home/me"]) == []
+
+
+# --- extra plugins ----------------------------------------------------------------------------------------------------
+
+
+def installed(folder, name="tulle-policy-mine", group="tulle"):
+    """A folder as `pip install --target` leaves it, as far as that matters here."""
+    info = folder / f"{name.replace('-', '_')}-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_text(f"[{group}]\npolicy-mine = mine\n")
+    return folder
+
+
+def test_folders_with_plugins(tmp_path):
+    one, two = installed(tmp_path / "one"), installed(tmp_path / "two")
+    assert plugins.folders(f"{one}, {two},{one}/../one,") == (str(one), str(two))
+    assert plugins.folders("") == plugins.folders(" , ") == ()
+
+
+def test_folders_without_plugins_say_what_to_do(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "pyproject.toml").write_text("[project.entry-points.tulle]\n")
+    other = installed(tmp_path / "other", group="console_scripts")
+    for given, words in [
+        (tmp_path / "none", "there is no folder"),
+        (source, "it has a pyproject.toml: that is a plugin's source"),
+        (other, "no plugin is installed in"),
+        (installed(tmp_path / "a:b"), "a colon separates the folders of PYTHONPATH"),
+    ]:
+        with pytest.raises(LabError, match=words) as refused:
+            plugins.folders(f"{given}")
+        assert refused.value.fix
+
+
+def test_what_the_labs_process_is_given_can_be_read_from_it(tmp_path):
+    given = plugins.variables(("/a", "/b c"))
+    assert given == {"TULLE_PLUGINS": "/a,/b c", "PYTHONPATH": "/a:/b c"}
+    assert plugins.variables(()) == {}
+    assert plugins.handed_down(given) == ("/a", "/b c")
+    assert plugins.handed_down({}) == ()
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env={**os.environ, **given}) as process:
+        assert plugins.of_running(process.pid) == ("/a", "/b c")
+        process.stdin.close()
+    assert plugins.of_running(process.pid) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from tulle_lab.cluster.objects import Object, is_terminating, is_true, labels_of, owner_reference
+from tulle_lab.cluster.objects import ZONE, Object, is_terminating, is_true, labels_of, owner_reference
 from tulle_lab.network.addresses import family_of
 
 LABEL = "kubernetes.io/service-name"
@@ -110,6 +110,8 @@ def _endpoint(service: Object, pod: Object, ip: str) -> Object:
             "uid": pod["metadata"]["uid"],
         },
     }
+    if zone := labels_of(pod).get(ZONE):
+        endpoint["zone"] = zone
     if pod["spec"].get("hostname") and pod["spec"].get("subdomain") == service["metadata"]["name"]:
         endpoint["hostname"] = pod["spec"]["hostname"]
     return endpoint

@@ -33,6 +33,10 @@ def key_of(obj: Mapping[str, Any]) -> Key:
     return Key(obj["kind"], metadata.get("namespace", ""), metadata["name"])
 
 
+ZONE = "topology.kubernetes.io/zone"
+"""The pod label that says in which zone it runs. On Kubernetes a node has it; the lab's one node is in all of them."""
+
+
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
     """The object's labels; empty when it has none."""
     return obj["metadata"].get("labels") or {}

@@ -27,16 +27,24 @@ _ANSWER_TIMEOUT = 10.0
     default=True,
     help="Run Tulle's control plane and admission controller (default), or pods only.",
 )
+@click.option(
+    "--plugins",
+    metavar="FOLDER[,...]",
+    envvar="TULLE_PLUGINS",
+    default="",
+    help="Folders in which plugins are installed (pip install --target FOLDER). [env: TULLE_PLUGINS]",
+)
 @timeout_option(120)
 @click.option("-q", "--quiet", is_flag=True, help="Only errors.")
 def up_command(
-    ctx: click.Context, files: tuple[str, ...], namespace: str, system: bool, timeout: float, quiet: bool
+    ctx: click.Context, files: tuple[str, ...], namespace: str, system: bool, plugins: str, timeout: float, quiet: bool
 ) -> None:
     """Start the lab and wait until everything in it is ready.
 
     A lab that runs already is used as it is. What a lab that died has left is cleared first.
     """
     from tulle_lab.kinds.manifests import Source, read
+    from tulle_lab.launch.plugins import folders
     from tulle_lab.launch.start import start
 
     began = time.monotonic()
@@ -47,9 +55,10 @@ def up_command(
 
     sources = read_files(files)
     read([Source(**source) for source in sources], namespace)  # a typo is told before anything is started
+    extra = folders(plugins)
     lab = client(ctx)
     try:
-        started = start(lab.state)
+        started = start(lab.state, extra)
         if started is None:
             say(f"the lab is running already ({lab.state.path})")
             _wait_for_answer(lab)

@@ -6,6 +6,7 @@ the kernel take away whatever is left.
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import traceback
@@ -28,6 +29,7 @@ from tulle_lab.kubelet.context import Context
 from tulle_lab.kubelet.images import search_path
 from tulle_lab.kubelet.node import Node
 from tulle_lab.kubelet.process_spec import ETC_FILES
+from tulle_lab.launch import plugins
 from tulle_lab.launch.machine import NODE, PODS
 from tulle_lab.network import links
 from tulle_lab.network.addresses import NODE_ADDRESSES
@@ -75,6 +77,7 @@ class Lab:
                 search_path=search_path(),
                 ipv6=self.ipv6,
                 report=report,
+                plugins=plugins.handed_down(os.environ),
             )
         )
         self.stopped = trio.Event()

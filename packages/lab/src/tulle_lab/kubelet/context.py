@@ -36,6 +36,8 @@ class Context:
     ipv6: bool
     report: Callable[[str], None]
     """Tell the daemon's log about a fault of the lab itself, with the exception that is being handled."""
+    plugins: tuple[str, ...] = ()
+    """Folders with plugins, for Tulle's own programs (launch/plugins.py)."""
     addresses: Pool = field(default_factory=pod_pool)
     clock: Callable[[], float] = time.time
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tulle_lab.cluster.objects import Object
+from tulle_lab.cluster.objects import ZONE, Object, labels_of
 from tulle_lab.kubelet import identity, images
 from tulle_lab.kubelet.context import Context
 from tulle_lab.kubelet.environment import environment, expand_all
@@ -15,6 +15,9 @@ from tulle_lab.sandbox.spec import MountSpec, ProcessSpec
 
 ETC = ".etc"
 """Folder in a pod's volume folder that holds hosts, resolv.conf, hostname and nsswitch.conf."""
+
+LOADS_PLUGINS = frozenset({"tulle-proxy", "tulle-control-plane", "tulle-admission-controller"})
+"""Programs that find plugins by entry point. An application's Python is left alone."""
 
 ETC_FILES = ("hosts", "resolv.conf", "hostname", "nsswitch.conf")
 
@@ -27,6 +30,11 @@ def process_spec(container: Object, pod: Object, context: Context, volumes: Path
         "HOSTNAME": identity.hostname(pod),
         "HOME": "/root" if who.user == 0 else "/",
     }
+    program = images.program_name(container.get("image", ""))
+    if program in LOADS_PLUGINS and context.plugins:
+        base["PYTHONPATH"] = ":".join(context.plugins)
+    if program == "tulle-proxy" and (zone := labels_of(pod).get(ZONE)):
+        base["TULLE_ZONE"] = zone
     variables = environment(container, pod, context.config_maps(pod), base)
     command = images.command_line(container, context.search_path)
     return ProcessSpec(

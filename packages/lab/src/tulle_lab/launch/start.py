@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 
 from tulle_lab.errors import LabError
-from tulle_lab.launch import requirements
+from tulle_lab.launch import plugins, requirements
 from tulle_lab.state import StateFolder
 
 
@@ -23,10 +23,19 @@ class Started:
     cleared: list[str]
 
 
-def start(state: StateFolder) -> Started | None:
-    """Start a lab in `state`; None when one is already running there. Raises LabError when it cannot start."""
+def start(state: StateFolder, extra: tuple[str, ...] = ()) -> Started | None:
+    """Start a lab in `state`; None when one is already running there. Raises LabError when it cannot start.
+
+    `extra`: folders with plugins (launch/plugins.py), which a lab that runs already must have been started with.
+    """
     lock = state.try_lock()
     if lock is None:
+        if extra and plugins.of_running(state.pid()) not in (extra, None):
+            raise LabError(
+                "the lab is running already, with other plugins",
+                "programs load them when they start",
+                "tulle lab down, and the same again",
+            )
         return None
     try:
         cleared = state.clear()
@@ -40,7 +49,7 @@ def start(state: StateFolder) -> Started | None:
                 stderr=log,
                 pass_fds=(lock, ready_w),
                 start_new_session=True,
-                env=_environment(),
+                env=_environment() | plugins.variables(extra),
                 cwd="/",
             )
         os.close(ready_w)
