@@ -3,6 +3,7 @@
 One test a row of its table. Client and server are two sides of one proxy: what leaves it comes in at its other port.
 """
 
+import gzip
 import importlib.util
 import re
 import sys
@@ -189,7 +190,7 @@ async def test_the_order():
               spec("external", address="127.0.0.1:1", on_failure="open", side="client")]
     server = [spec("external", address="127.0.0.1:1", on_failure="open"), spec("shared-quota", requests=100),
               spec("rate-limit", requests=100), spec("cors", allow_origins=["*"]),
-              spec("headers", response={"remove": ["a"]}, side="server"),
+              spec("headers", response={"remove": ["a"]}, side="server"), spec("compression"),
               spec("fault", abort={"status": 503, "percent": 0}, side="server")]
     made = harness.plugins(policies={name: Noting(name, policy) for name, policy in POLICIES.items()})
     async with harness.mesh(made) as m, http_upstream() as app:
@@ -201,8 +202,8 @@ async def test_the_order():
         "outbound: external", "outbound: rate-limit", "outbound: shared-quota", "outbound: fault", "outbound: headers",
         "outbound: timeout", "outbound: retry", "outbound: circuit-breaker", "outbound: mirror",
         "outbound: circuit-breaker at the endpoint", "outbound: timeout at the endpoint",
-        "inbound: cors", "inbound: external", "inbound: rate-limit", "inbound: shared-quota", "inbound: fault",
-        "inbound: headers",
+        "inbound: cors", "inbound: external", "inbound: rate-limit", "inbound: shared-quota",
+        "inbound: compression", "inbound: fault", "inbound: headers",
     ]
     assert list(Position) == sorted(Position)
 
@@ -411,6 +412,21 @@ async def test_one_copy_a_request(body):
         assert len(shadow.requests) == m.counter("mirror_copies_total") == 1
         sent = body if isinstance(body, bytes) else b"".join(body)
         assert {request.body for request in (*app.requests, *shadow.requests)} == {sent}
+
+
+@pytest.mark.trio
+async def test_the_edited_type_decides_what_is_compressed():
+    text = b"so it goes. " * 500
+    said = Answer(headers=(("content-type", "application/x-own"), ("etag", '"1"')), body=(text, text))
+    async with mesh() as m, http_upstream(lambda request: said) as app:
+        typed = spec("headers", response={"set": {"content-type": "text/plain"}}, side="server")
+        async with server_side(m, app, spec("compression"), typed) as place:
+            await m.apply(destination(place))
+            async with m.client() as client:
+                answer = await client.get(accept_encoding="gzip, br")
+                assert gzip.decompress(answer.body) == text * 2
+                assert (answer.headers["content-type"], answer.headers["etag"]) == ("text/plain", 'W/"1"')
+                assert (await client.get()).body == text * 2
 
 
 @pytest.mark.trio
