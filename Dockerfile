@@ -53,7 +53,7 @@ RUN --mount=type=bind,source=wheels,target=/wheels \
     $(cd /wheels && ls | sed -nE 's/^(tulle_(balancer|policy|catalog)_[a-z0-9_]+)-.*/\1/p')
 RUN unset PYTHONDONTWRITEBYTECODE; export PYTHONPYCACHEPREFIX=/opt/tulle/tulle-pycache; \
     /opt/tulle/bin/tulle-control-plane --help >/dev/null \
-    && /opt/tulle/bin/python -m compileall -q /opt/tulle/lib \
+    && /opt/tulle/bin/python -c "import tulle_control_plane.grpc.server, tulle_catalog_kubernetes.catalog" \
     && sbom /opt/tulle/lib/python3*/site-packages > /opt/tulle/sbom.json
 
 FROM build AS build-admission-controller

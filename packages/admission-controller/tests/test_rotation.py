@@ -17,6 +17,8 @@ LIFETIMES = Lifetimes(timedelta(days=30), timedelta(hours=24), timedelta(0))
 class Sink:
     """Keeps what was published; fails as often as it is told to."""
 
+    recheck_seconds = float("inf")
+
     def __init__(self, failures=0):
         self.failures, self.bundles = failures, []
 
@@ -176,3 +178,19 @@ def test_the_file_is_replaced_whole_and_left_alone_on_failure(tmp_path, monkeypa
 
 def test_no_sink_takes_anything():
     asyncio.run(NoSink().publish(b"bundle"))
+
+
+def test_what_somebody_took_away_is_put_back():
+    async def main():
+        sink, clock = Sink(), Clock()
+        sink.recheck_seconds = 30.0
+        rotating = rotation(sink, clock)
+        await rotating.rotate()
+        clock.now += timedelta(seconds=29)
+        await rotating.rotate()
+        assert len(sink.bundles) == 1
+        clock.now += timedelta(seconds=1)
+        await rotating.rotate()
+        assert sink.bundles == [rotating.keyring.bundle] * 2
+
+    asyncio.run(main())

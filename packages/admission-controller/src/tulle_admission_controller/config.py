@@ -34,7 +34,9 @@ class Config:
     health_port: int
     names: tuple[str, ...]
     ca_bundle_file: Path | None
+    webhook_configuration: str
     namespaces_file: Path | None
+    watch_namespaces: bool
     lifetimes: Lifetimes
     log_level: str
     drain_delay_seconds: float
@@ -100,6 +102,12 @@ def _host_names(text: str) -> tuple[str, ...]:
     return _words(text)
 
 
+def _object_name(text: str) -> str:
+    if text and (len(text) > 253 or not _DNS_NAME.fullmatch(text)):
+        raise ValueError("expected the name of the webhook configurations, such as tulle")
+    return text
+
+
 def _path(text: str) -> Path | None:
     return Path(text) if text else None
 
@@ -114,7 +122,14 @@ SETTINGS: tuple[tuple[str, Callable[[str], Any], str, str], ...] = (
     ("TULLE_HEALTH_PORT", _number(0, 65535), "8444", "HTTP port for /live, /ready and /metrics; 0: any free one"),
     ("TULLE_WEBHOOK_NAMES", _host_names, "", "more DNS names and IP addresses for the certificate, comma list"),
     ("TULLE_CA_BUNDLE_FILE", _path, "", "file that the CA bundle is written to"),
+    ("TULLE_WEBHOOK_CONFIGURATION", _object_name, "", "in a cluster: the configurations whose caBundle is patched"),
     ("TULLE_NAMESPACES_FILE", _path, "", "JSON file {namespace: {annotation: value}}, read again when it changes"),
+    (
+        "TULLE_WATCH_NAMESPACES",
+        _one_of("true", "false"),
+        "false",
+        "in a cluster: their annotations, listed and watched",
+    ),
     ("TULLE_WEBHOOK_CA_SECONDS", _number(60, 10 * 31_536_000), "31536000", "lifetime of the authority"),
     ("TULLE_WEBHOOK_CERT_SECONDS", _number(60, 31_536_000), "86400", "lifetime of the server certificate"),
     ("TULLE_WEBHOOK_SETTLE_SECONDS", _number(0, 86400), "600", "time until a new CA bundle is known everywhere"),
@@ -181,7 +196,9 @@ def _config(values: dict[str, Any]) -> Config:
         health_port=values["health_port"],
         names=tuple(dict.fromkeys((service, f"{service}.cluster.local", *values["webhook_names"]))),
         ca_bundle_file=values["ca_bundle_file"],
+        webhook_configuration=values["webhook_configuration"],
         namespaces_file=values["namespaces_file"],
+        watch_namespaces=values["watch_namespaces"] == "true",
         lifetimes=Lifetimes(
             timedelta(seconds=values["webhook_ca_seconds"]),
             timedelta(seconds=values["webhook_cert_seconds"]),

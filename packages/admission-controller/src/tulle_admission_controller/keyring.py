@@ -5,7 +5,7 @@ only when the bundle has had time to spread, so at no moment is a leaf served th
 
     publish A -> leaf by A -> (A is 2/3 old) publish A+B -> settled: next leaf by B -> publish B
 
-Simplification: one process. Several replicas would have to share their authorities, for instance in a Secret.
+Of one process: replicas each have their own, and callers trust them all (`bundle.py`).
 """
 
 from __future__ import annotations

@@ -9,14 +9,16 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 from tulle_plugin_api import loader
 
 from . import config as configuration
 from . import logs
 from .app import Deciders
+from .kubernetes_api import ApiServer
 from .mutate import NamespaceAnnotations
-from .namespaces import FileNamespaces, no_annotations
+from .namespaces import FileNamespaces, WatchedNamespaces, no_annotations
 from .server import ServeError, serve
 from .validate import policy_judge
 
@@ -41,11 +43,20 @@ def run(arguments: list[str]) -> int:
     for info in plugins.failures:
         log.warning("plugin not loaded", extra={"fields": {"plugin": info.name, "error": info.error}})
     namespaces: NamespaceAnnotations = no_annotations
+    waiting: Callable[[], str] = str
     if config.namespaces_file:
         namespaces = FileNamespaces(config.namespaces_file)
+    elif config.watch_namespaces:
+        try:
+            namespaces = watched = WatchedNamespaces(ApiServer.from_environment(os.environ))
+        except ValueError as error:
+            log.error(f"TULLE_WATCH_NAMESPACES is true, but {error}; unset it outside of a cluster")
+            return 2
+        watched.start()
+        waiting = watched.not_ready
     deciders = Deciders(config.inject, namespaces, policy_judge(plugins.policies, plugins.balancers))
     try:
-        asyncio.run(serve(config, deciders))
+        asyncio.run(serve(config, deciders, waiting))
     except ServeError as error:
         log.error(str(error), exc_info=error.__cause__ if not isinstance(error.__cause__, OSError) else None)
         return 1

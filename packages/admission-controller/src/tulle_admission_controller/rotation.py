@@ -37,6 +37,7 @@ class Rotation:
         self.context = server_context(keyring.leaf)
         self.is_published = False
         self._bundle = b""
+        self._checked = clock()
         self._wake = asyncio.Event()
         self._renew = False
 
@@ -56,10 +57,13 @@ class Rotation:
             load_leaf(self.context, self.keyring.leaf)
             end = self.keyring.leaf.certificate.not_valid_after_utc
             log.info("serving a new certificate", extra={"fields": {"not_after": end.isoformat()}})
-        if self.keyring.bundle != self._bundle:
-            bundle = self.keyring.bundle
+        bundle = self.keyring.bundle
+        if bundle == self._bundle and (self.clock() - self._checked).total_seconds() >= self.sink.recheck_seconds:
             await self.sink.publish(bundle)
-            self._bundle = bundle
+            self._checked = self.clock()
+        if bundle != self._bundle:
+            await self.sink.publish(bundle)
+            self._bundle, self._checked = bundle, self.clock()
             self.keyring.published(self.clock())
             self.is_published = True
             log.info("CA bundle published", extra={"fields": {"certificates": len(self.keyring.authorities)}})
@@ -82,7 +86,7 @@ class Rotation:
                     extra={"fields": {"error": f"{type(error).__name__}: {error}", "retry_seconds": round(wait, 1)}},
                 )
             try:
-                async with asyncio.timeout(min(max(wait, 0.05), _LONGEST_SLEEP)):
+                async with asyncio.timeout(min(max(wait, 0.05), self.sink.recheck_seconds, _LONGEST_SLEEP)):
                     await self._wake.wait()
             except TimeoutError:
                 pass

@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
@@ -20,9 +21,10 @@ from starlette.applications import Starlette
 from .app import Deciders, health_app, webhook_app
 from .config import Config
 from .keyring import Keyring
+from .kubernetes_api import ApiServer
 from .metrics import Metrics
 from .rotation import Rotation, utc_now
-from .sinks import CaBundleSink, FileSink, NoSink
+from .sinks import CaBundleSink, FileSink, KubernetesSink, NoSink
 
 log = logging.getLogger(__name__)
 
@@ -59,17 +61,19 @@ class _Server(uvicorn.Server):
                     connection.transport.abort()
 
 
-async def serve(config: Config, deciders: Deciders) -> None:
-    """Runs until SIGTERM or SIGINT, then drains and returns. Raises ServeError if it cannot begin or go on."""
+async def serve(config: Config, deciders: Deciders, waiting: Callable[[], str] = str) -> None:
+    """Runs until SIGTERM or SIGINT, then drains and returns. Raises ServeError if it cannot begin or go on.
+
+    `waiting` says what else must be there before reviews may come; empty when nothing is missing.
+    """
     metrics = Metrics()
-    sink: CaBundleSink = FileSink(config.ca_bundle_file) if config.ca_bundle_file else NoSink()
-    rotation = Rotation(Keyring(config.names, config.lifetimes, utc_now()), sink)
+    rotation = Rotation(Keyring(config.names, config.lifetimes, utc_now()), _sink(config))
     stopping = asyncio.Event()
 
     def not_ready() -> str:
         if stopping.is_set():
             return "draining"
-        return "" if rotation.is_published else "the CA bundle is not published yet"
+        return waiting() if rotation.is_published else "the CA bundle is not published yet"
 
     with contextlib.ExitStack() as sockets:
         webhook_socket = sockets.enter_context(_listen(config.host, config.webhook_port, "TULLE_WEBHOOK_PORT"))
@@ -98,6 +102,16 @@ async def serve(config: Config, deciders: Deciders) -> None:
             rotating.cancel()
             await asyncio.gather(rotating, return_exceptions=True)
     log.info("stopped")
+
+
+def _sink(config: Config) -> CaBundleSink:
+    if config.webhook_configuration:
+        try:
+            return KubernetesSink(ApiServer.from_environment(os.environ), config.webhook_configuration, utc_now)
+        except ValueError as error:
+            message = f"TULLE_WEBHOOK_CONFIGURATION is set, but {error}; unset it outside of a cluster"
+            raise ServeError(message) from None
+    return FileSink(config.ca_bundle_file) if config.ca_bundle_file else NoSink()
 
 
 async def _until(stopping: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
