@@ -51,3 +51,9 @@ def control_plane(function: F) -> F:
         "--control-plane", "api", envvar="TULLE_API", metavar="URL|unix:PATH", show_envvar=True,
         help="The control plane's API; by default the lab's socket.",
     )(function)
+
+
+def cluster(function: F) -> F:
+    """`--context NAME` and `--kubeconfig FILE`, as kubectl has them."""
+    function = click.option("--context", default=None, metavar="NAME", help="A context of the kubeconfig.")(function)
+    return click.option("--kubeconfig", default=None, metavar="FILE", help="Else as kubectl finds it.")(function)

@@ -73,6 +73,8 @@ _BUILT_IN = {
     "explain": "Why a request was answered so (tulle-reason), or what would become of one.",
     "canary": "Move a Service's callers to a new version step by step, and back when they fare badly.",
     "proxy": "What the proxies run: status, config.",
+    "install": "Put Tulle into a Kubernetes cluster.",
+    "uninstall": "Take Tulle out of a Kubernetes cluster.",
     "inject": "Add the proxy to manifests: stdin to stdout.",
     "plugins": "Which plugins are installed, what is wrong with those that failed; a new one.",
     "demo": "The whole mesh on this machine, told in a minute.",

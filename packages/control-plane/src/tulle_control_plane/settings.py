@@ -1,7 +1,7 @@
 """The control plane's settings: environment variables, overridden by flags.
 
 Owns names, defaults and what is wrong with a value; one table drives the parser and --help. What a catalog plugin
-needs (TULLE_MANIFESTS) it reads itself from the same environment.
+needs (TULLE_MANIFESTS, TULLE_KUBECONFIG) it reads itself from the same environment.
 """
 
 from __future__ import annotations

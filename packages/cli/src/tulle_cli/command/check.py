@@ -10,9 +10,10 @@ from tulle_plugin_api import load
 
 from tulle_cli import options, terminal
 from tulle_cli.api_client import ApiClient
-from tulle_cli.check import control_plane, kernel, manifests, plugins, ports, programs, render
+from tulle_cli.check import control_plane, kernel, kubernetes, manifests, plugins, ports, programs, render
 from tulle_cli.check.model import ERROR, Line, Section
 from tulle_cli.check.run import collect, run
+from tulle_cli.cluster.kubectl import Kubectl
 from tulle_cli.errors import FAILED
 
 
@@ -23,17 +24,25 @@ from tulle_cli.errors import FAILED
 @click.option("-f", "--filename", "files", multiple=True, metavar="FILE",
               help="Check manifests instead, for what Tulle reads of them (policies, annotations, injection; the rest "
               "is for the cluster to judge): a file, a directory, or - for stdin. May be given again.")
+@click.option("--kubernetes", "cluster", is_flag=True, help="With --pre: whether Tulle can be installed in a cluster.")
+@options.cluster
 @options.control_plane
 @options.output
 @click.pass_context
 def command(
-    ctx: click.Context, pre: bool, wait: float, files: tuple[str, ...], api: str | None, output: str
+    ctx: click.Context, pre: bool, wait: float, files: tuple[str, ...], cluster: bool, context: str | None,
+    kubeconfig: str | None, api: str | None, output: str,
 ) -> None:
     """Is everything there that Tulle needs, and is what runs well?
 
     Exits 0 when no line is an error (warnings do not count), 1 otherwise.
     """
-    sections = _sections(pre, files, api)
+    if cluster:
+        if not pre:
+            raise click.UsageError("--kubernetes goes with --pre: it asks whether Tulle can be installed")
+        sections = [kubernetes.section(lambda: Kubectl(context, kubeconfig))]
+    else:
+        sections = _sections(pre, files, api)
     if output == "json":
         outcomes = collect(run(sections, wait))
         terminal.echo_json(render.as_json(outcomes))

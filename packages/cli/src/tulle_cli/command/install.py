@@ -1,0 +1,67 @@
+"""`tulle install`: what deploy/ says, into a cluster, and wait until it works. `--dry-run` prints it instead."""
+
+from __future__ import annotations
+
+import click
+import yaml
+
+from tulle_cli import options
+from tulle_cli.cluster import manifests
+from tulle_cli.cluster.kubectl import Kubectl
+from tulle_cli.errors import USAGE, CliError
+
+MANAGER = "tulle-install"
+
+
+class _BadSetting(CliError):
+    exit_code = USAGE
+
+
+@click.command("install")
+@click.option("--ha", is_flag=True, help="Two of each program, with disruption budgets.")
+@click.option("--registry", default="", metavar="PREFIX", help="Where the images are: PREFIX/tulle/proxy:VERSION.")
+@click.option("--set", "pairs", multiple=True, metavar="TULLE_X=VALUE",
+              help="A setting of the admission controller (defaults of the proxies). May be given again.")
+@click.option("--dry-run", is_flag=True, help="Print the manifests, change nothing, need no cluster.")
+@click.option("--timeout", default=180, show_default=True, metavar="SECONDS", help="How long to wait.")
+@options.cluster
+def command(
+    ha: bool, registry: str, pairs: tuple[str, ...], dry_run: bool, timeout: int,
+    context: str | None, kubeconfig: str | None,
+) -> None:
+    """Put Tulle into a cluster, or bring the Tulle that is there up to this version.
+
+    Applied with your own credentials (server-side, as field manager "tulle-install"), so that what others have set
+    stays theirs. Waits until both programs are ready.
+    """
+    objects = manifests.rendered("ha" if ha else "default", registry=registry, settings=_settings(pairs))
+    if dry_run:
+        click.echo(yaml.safe_dump_all(objects, sort_keys=False), nl=False)
+        return
+    kubectl = Kubectl(context, kubeconfig)
+    first = [each for each in objects if each["kind"] in ("Namespace", "CustomResourceDefinition")]
+    rest = [each for each in objects if each not in first]
+    apply = ("apply", "--server-side", f"--field-manager={MANAGER}", "-f", "-")
+    for part in (first, rest):
+        click.echo(kubectl.run(*apply, given=yaml.safe_dump_all(part, sort_keys=False)), nl=False)
+        if part is first:  # what rests on a namespace and a CRD cannot be applied before they are known
+            kubectl.run("wait", "--for=condition=Established", "crd/meshpolicies.tulle.dev", f"--timeout={timeout}s")
+    there = {(each["kind"], each["metadata"]["name"]) for each in objects}
+    former = [each for each in manifests.rendered("ha") if (each["kind"], each["metadata"]["name"]) not in there]
+    if former:  # it may have been installed with --ha before
+        kubectl.run("delete", "--ignore-not-found", "-f", "-", given=yaml.safe_dump_all(former, sort_keys=False))
+    for each in objects:
+        if each["kind"] == "Deployment":
+            name, namespace = each["metadata"]["name"], each["metadata"]["namespace"]
+            kubectl.stream(["-n", namespace, "rollout", "status", f"deployment/{name}", f"--timeout={timeout}s"])
+    click.echo("Tulle is installed. A namespace joins with: kubectl label namespace NAME tulle.dev/inject=enabled")
+
+
+def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise _BadSetting(f"--set {pair}: no value", "expected TULLE_X=VALUE", "--set TULLE_PROXY_CPU_REQUEST=50m")
+        settings[name] = value
+    return settings
