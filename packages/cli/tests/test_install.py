@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import yaml
 from click.testing import CliRunner
+from tulle_cli.api_client import ApiClient
 from tulle_cli.check.kubernetes import judge_version
 from tulle_cli.cluster import manifests
 from tulle_cli.main import root
@@ -161,3 +164,37 @@ def test_check_pre_asks_the_cluster(kubectl):
 @pytest.mark.parametrize(("minor", "ok"), [("29", True), ("34+", True), ("28", None)])
 def test_versions(minor, ok):
     assert judge_version(json.dumps({"major": "1", "minor": minor, "gitVersion": f"v1.{minor}"})).ok is ok
+
+
+class Answers(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        body = json.dumps({"path": self.path}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def test_a_clusters_control_plane_is_asked_through_kubectl(kubectl):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        kubectl.answer(["port-forward", 0, f"Forwarding from 127.0.0.1:{server.server_port} -> 8085\n"])
+        client = ApiClient("kubernetes:there")
+        assert client.get("/api/v1/stat", {"namespace": "demo"}) == {"path": "/api/v1/stat?namespace=demo"}
+        server.shutdown()
+    (arguments, _) = kubectl.calls[0]
+    assert arguments[:2] == ["--context", "there"]
+    assert arguments[2:] == [
+        "-n", "tulle-system", "port-forward", "deployment/tulle-control-plane", "--address", "127.0.0.1", ":8085",
+    ]  # fmt: skip
+
+
+def test_a_port_forward_that_fails_is_told_in_kubectls_words(kubectl):
+    kubectl.answer(["port-forward", 1, 'Error from server (NotFound): namespaces "tulle-system" not found'])
+    done = tulle("stat", "--control-plane", "kubernetes")
+    assert done.exit_code == 1
+    assert 'namespaces "tulle-system" not found' in done.output
+    assert "tulle install" in done.output

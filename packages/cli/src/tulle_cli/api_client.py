@@ -1,4 +1,4 @@
-"""Asks the control plane: HTTP, JSON back, over TCP or a unix socket. Standard library only, since it is light.
+"""Asks the control plane: HTTP, JSON back, over TCP, a unix socket or kubectl. Standard library only: it is light.
 
 Owns where the control plane is and what can go wrong on the way. Refuses to know what the answers mean
 (figures.py, proxies.py). The API: packages/control-plane/README.md.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from tulle_cli.cluster.port_forward import PortForward, is_cluster
 from tulle_cli.errors import USAGE, CliError
 
 TIMEOUT = 5.0
@@ -56,15 +57,17 @@ def default_target() -> str:
 
 
 class ApiClient:
-    """The control plane at `target`: "http://host:port", "unix:/path", or None for the lab's socket.
+    """The control plane at `target`: "http://host:port", "unix:/path", "kubernetes[:CONTEXT]", None: the lab's socket.
 
-    One connection a request: nothing stays open.
+    One connection a request: nothing stays open, but a cluster's port-forward.
     """
 
     def __init__(self, target: str | None = None, timeout: float = TIMEOUT) -> None:
         self.target = target or default_target()
         self.timeout = timeout
-        self.prefix = "" if self.target.startswith("unix:") else urlsplit(self.target).path.rstrip("/")
+        self._forward = PortForward(self.target) if is_cluster(self.target) else None
+        bare = self.target.startswith("unix:") or self._forward is not None
+        self.prefix = "" if bare else urlsplit(self.target).path.rstrip("/")
 
     def get(self, path: str, query: Mapping[str, str | None] | None = None) -> Any:
         """The JSON at `path`. Raises Unreachable, or Refused for any status but 200."""
@@ -105,13 +108,15 @@ class ApiClient:
             connection.close()
 
     def _connection(self) -> http.client.HTTPConnection:
+        if self._forward is not None:
+            return http.client.HTTPConnection("127.0.0.1", self._forward.port(), timeout=self.timeout)
         if self.target.startswith("unix:"):
             return _UnixConnection(self.target.removeprefix("unix:").removeprefix("//"), self.timeout)
         parts = urlsplit(self.target)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise CliError(
                 f"{self.target!r} is no address of a control plane",
-                "expected unix:/path/to/control-plane.sock or http://host:8085",
+                "expected unix:/path/to/control-plane.sock, http://host:8085 or kubernetes[:CONTEXT]",
                 "--control-plane, or the environment variable TULLE_API, says where it is",
             )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

@@ -46,10 +46,10 @@ def place(namespace: str | None) -> tuple[str, str]:
 
 
 def control_plane(function: F) -> F:
-    """`--control-plane URL|unix:PATH` as `api`: where the control plane's API is."""
+    """`--control-plane URL|unix:PATH|kubernetes[:CONTEXT]` as `api`: where the control plane's API is."""
     return click.option(
-        "--control-plane", "api", envvar="TULLE_API", metavar="URL|unix:PATH", show_envvar=True,
-        help="The control plane's API; by default the lab's socket.",
+        "--control-plane", "api", envvar="TULLE_API", metavar="URL|unix:PATH|kubernetes[:CONTEXT]",
+        show_envvar=True, help="The control plane's API; by default the lab's socket.",
     )(function)
 
 
