@@ -31,7 +31,7 @@ bench-profile: setup ## what one request costs, layer by layer
 fuzz: setup      ## what must hold of the HTTP/1.1 codec for all bytes (SECONDS=15 for each target)
 	@scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
-e2e: setup       ## against a real Kubernetes API server, where there is one
+e2e: setup       ## the mesh on a real Kubernetes cluster (kind), where there is one
 	@scripts/e2e
 
 proto: setup     ## regenerate packages/api from proto/

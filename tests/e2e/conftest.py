@@ -1,8 +1,9 @@
-"""What the end-to-end tests stand on: docker, kind and kubectl from PATH.
+"""What the end-to-end tests stand on: docker, kind and kubectl from PATH, a cluster of pytest-kind's, the mesh in it.
 
-Where they are absent, all skip, and say so.
+Where a program is absent, all skip, and say so. scripts/e2e calls pytest with what is needed.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TARGETS = ("init", "proxy", "control-plane", "admission-controller", "sample-app")
 TAG = "0.1.0"
+GATEWAY_API = os.environ.get("TULLE_GATEWAY_API", "")
 
 
 def missing(*programs):
@@ -47,3 +49,118 @@ def images(docker):
         assert done.returncode == 0, done.stderr
         print("\n" + done.stdout, end="")
     return [f"tulle/{target}:{TAG}" for target in TARGETS]
+
+
+class Kubectl:
+    """kubectl, as a person has it. Calls are bounded; output is text, or JSON for `get`."""
+
+    def __init__(self, kubeconfig):
+        self.environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+
+    def run(self, *arguments, given=None):
+        """(exit status, stdout and stderr)."""
+        text = given if given is None or isinstance(given, str) else json.dumps(given)
+        done = subprocess.run(
+            ["kubectl", *map(str, arguments)],
+            input=text, capture_output=True, text=True, check=False, env=self.environment, timeout=300,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
+
+    def __call__(self, *arguments, given=None):
+        status, output = self.run(*arguments, given=given)
+        assert status == 0, f"kubectl {' '.join(map(str, arguments))}: {output}"
+        return output
+
+    def apply(self, *objects):
+        """Apply Python objects."""
+        return self("apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": list(objects)})
+
+    def get(self, *arguments):
+        """A `get` as JSON."""
+        return json.loads(self("get", *arguments, "-o", "json"))
+
+    def python(self, namespace, what, container, program, *arguments):
+        """What a Python program prints, as JSON, in a container."""
+        said = self("-n", namespace, "exec", what, "-c", container, "--", "python", "-c", program, *arguments)
+        return json.loads(said)
+
+    def start(self, *arguments):
+        """A kubectl in the background. The caller waits for it."""
+        return subprocess.Popen(
+            ["kubectl", *map(str, arguments)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment,
+        )  # fmt: skip
+
+    def until(self, holds, what, times=150):
+        """Ask again until `holds()`; a bounded number of times, each of which takes a kubectl."""
+        for _ in range(times):
+            if answer := holds():
+                return answer
+        raise AssertionError(f"not within {times} looks: {what}")
+
+
+@pytest.fixture(scope="session")
+def cluster(request, images):
+    """A kind cluster with the images in it."""
+    if problem := missing("docker", "kind", "kubectl"):
+        pytest.skip(f"NOT TESTED: {problem}; scripts/e2e says how to get them")
+    made = request.getfixturevalue("kind_cluster")
+    subprocess.run(["kind", "load", "docker-image", "--name", made.name, *images], check=True, capture_output=True)
+    return made
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster):
+    """kubectl for the cluster."""
+    return Kubectl(Path(cluster.kubeconfig_path).absolute())
+
+
+@pytest.fixture(scope="session")
+def mesh(kubectl):
+    """Tulle, installed with what is in deploy/."""
+    kubectl("apply", "-k", ROOT / "deploy/overlays/dev")
+    kubectl("-n", "tulle-system", "rollout", "restart", "deploy")  # a cluster that was there may have older images
+    kubectl("-n", "tulle-system", "rollout", "status", "deploy", "--timeout=180s")
+    return kubectl
+
+
+@pytest.fixture(scope="session")
+def gateway_api(mesh):
+    """Gateway API's CRDs, put in when the control plane runs already: it has to notice."""
+    if mesh.run("get", "crd", "httproutes.gateway.networking.k8s.io")[0] != 0:
+        if not GATEWAY_API:
+            pytest.skip(
+                "NOT TESTED: the cluster has no Gateway API; set TULLE_GATEWAY_API to its standard-install.yaml"
+            )
+        mesh("apply", "--server-side", "-f", GATEWAY_API)
+    mesh("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=60s")
+
+
+@pytest.fixture(scope="session")
+def demo(mesh):
+    """The sample app, three replicas of app-b, in the namespace demo; it makes no load of its own."""
+    for kind in ("httproutes", "meshpolicies"):  # of a cluster that was there
+        mesh.run("-n", "demo", "delete", kind, "--all")
+    mesh("apply", "-f", ROOT / "deploy/sample-app/namespace.yaml")
+    mesh("apply", "-f", ROOT / "deploy/sample-app")
+    mesh("-n", "demo", "set", "env", "deploy/app-a", "LOAD_RPS=0")
+    mesh("-n", "demo", "rollout", "restart", "deploy")
+    mesh("-n", "demo", "rollout", "status", "deploy", "--timeout=180s")
+    return mesh
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """After a failure: what a person would look at first, printed below it."""
+    outcome = yield
+    report = outcome.get_result()
+    kubectl = item.funcargs.get("kubectl") or item.funcargs.get("mesh") or item.funcargs.get("demo")
+    if report.failed and isinstance(kubectl, Kubectl):
+        for arguments in (
+            ("get", "pods", "-A", "-o", "wide"),
+            ("get", "events", "-A", "--sort-by=.lastTimestamp"),
+            ("-n", "tulle-system", "logs", "-l", "app=tulle-control-plane", "--tail=30"),
+            ("-n", "tulle-system", "logs", "-l", "app=tulle-admission-controller", "--tail=30"),
+            ("-n", "demo", "describe", "pods", "-l", "app=app-a"),
+        ):
+            report.sections.append((f"kubectl {' '.join(arguments)}", kubectl.run(*arguments)[1][-6000:]))
