@@ -216,7 +216,7 @@ def creates(kubectl, namespace, name):
     """(whether a pod of that namespace could be made, whether it had a proxy, what was said). Dry run."""
     made = pod(name, namespace)
     status, output = kubectl.run("create", "--dry-run=server", "-o", "json", "-f", "-", given=made)
-    return status == 0, "tulle-proxy" in output, output
+    return status == 0, '"name": "tulle-proxy"' in output, output
 
 
 def test_the_webhooks_certificate_changes_and_no_pod_misses_its_proxy(demo):
@@ -248,7 +248,9 @@ def test_without_the_webhook_pods_start_unless_their_namespace_says_otherwise(de
     demo("-n", "tulle-system", "scale", "deploy/tulle-admission-controller", "--replicas=0")
     demo("-n", "tulle-system", "wait", "--for=delete", "pod", "-l", "app=tulle-admission-controller", "--timeout=60s")
     try:
-        assert creates(demo, "demo", "x")[:2] == (True, False)
+        made, injected, said = creates(demo, "demo", "x")
+        assert (made, injected) == (True, False)
+        assert "is in a namespace of the mesh and has no proxy" in said
         made, _, said = creates(demo, "strict", "x")
         assert not made
         assert 'failed calling webhook "inject-or-fail.tulle.dev"' in said

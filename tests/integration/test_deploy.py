@@ -160,6 +160,19 @@ def test_who_is_injected_and_by_one_webhook_only(namespace, pod, called):
         assert not [each for each in webhooks if selected(each, of_ours, labels(pod))]
 
 
+def test_a_pod_without_a_proxy_is_noticed_where_it_should_have_one_and_only_there():
+    policy = OBJECTS["ValidatingAdmissionPolicy", "tulle-uninjected"]["spec"]
+    ignoring, failing, _ = OBJECTS["MutatingWebhookConfiguration", "tulle"]["webhooks"]
+    for labels in ({"tulle.dev/inject": "enabled"}, {}, {"tulle.dev/inject": "disabled"}):
+        for pod in ({}, {"tulle.dev/inject": "disabled"}):
+            for name in ("shop", "kube-system"):
+                of = {**labels, "kubernetes.io/metadata.name": name}
+                wanted = any(selected(each, of, pod) for each in (ignoring, failing))
+                assert selected(policy["matchConstraints"], of, pod) == wanted
+    binding = OBJECTS["ValidatingAdmissionPolicyBinding", "tulle-uninjected"]["spec"]
+    assert binding == {"policyName": "tulle-uninjected", "validationActions": ["Warn", "Audit"]}
+
+
 def test_the_crd_says_what_the_contract_says():
     (version,) = CRD["spec"]["versions"]
     assert f"{CRD['spec']['group']}/{version['name']}" == meshpolicy.API_VERSION

@@ -10,8 +10,8 @@ from tulle_cli.check.model import Section, check, failed, passed, warned
 from tulle_cli.cluster.kubectl import Kubectl, KubectlFailed
 
 CATEGORY = "kubernetes"
-OLDEST = (1, 29)
-"""Native sidecars are on by default since then (KEP-753)."""
+OLDEST = (1, 30)
+"""ValidatingAdmissionPolicy and the webhooks' matchConditions are stable since then; native sidecars on since 1.29."""
 _NEEDED = (
     "customresourcedefinitions.apiextensions.k8s.io", "clusterroles.rbac.authorization.k8s.io",
     "clusterrolebindings.rbac.authorization.k8s.io", "namespaces",
@@ -54,10 +54,7 @@ def judge_version(text: str) -> CheckResult:
     numbers = tuple(int(re.match(r"\d+", str(said[part]))[0]) for part in ("major", "minor"))  # type: ignore[index]
     if numbers < OLDEST:
         wanted = ".".join(map(str, OLDEST))
-        return warned(
-            f"{said['gitVersion']}; native sidecars need {wanted}",
-            "tulle install --set TULLE_SIDECAR_MODE=classic: then Jobs end by POST /shutdown",
-        )
+        return failed(f"this is {said['gitVersion']}", f"Tulle needs {wanted} or newer (ValidatingAdmissionPolicy)")
     return passed(str(said["gitVersion"]))
 
 
