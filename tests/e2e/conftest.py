@@ -14,6 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TARGETS = ("init", "proxy", "control-plane", "admission-controller", "sample-app")
 TAG = "0.1.0"
+THERE = bool(os.environ.get("TULLE_E2E_CLUSTER"))
+"""The cluster was there before the tests."""
 GATEWAY_API = os.environ.get("TULLE_GATEWAY_API", "")
 
 
@@ -119,8 +121,9 @@ def kubectl(cluster):
 def mesh(kubectl):
     """Tulle, installed with what is in deploy/."""
     kubectl("apply", "-k", ROOT / "deploy/overlays/dev")
-    kubectl("-n", "tulle-system", "rollout", "restart", "deploy")  # a cluster that was there may have older images
-    kubectl("-n", "tulle-system", "rollout", "status", "deploy", "--timeout=180s")
+    if THERE:  # it may have older images
+        kubectl("-n", "tulle-system", "rollout", "restart", "deploy")
+    kubectl("-n", "tulle-system", "rollout", "status", "deploy", "--timeout=280s")
     return kubectl
 
 
@@ -142,10 +145,12 @@ def demo(mesh):
     for kind in ("httproutes", "meshpolicies"):  # of a cluster that was there
         mesh.run("-n", "demo", "delete", kind, "--all")
     mesh("apply", "-f", ROOT / "deploy/sample-app/namespace.yaml")
-    mesh("apply", "-f", ROOT / "deploy/sample-app")
-    mesh("-n", "demo", "set", "env", "deploy/app-a", "LOAD_RPS=0")
-    mesh("-n", "demo", "rollout", "restart", "deploy")
-    mesh("-n", "demo", "rollout", "status", "deploy", "--timeout=180s")
+    for name in ("app-a", "app-b", "app-b2"):
+        text = (ROOT / f"deploy/sample-app/{name}.yaml").read_text()
+        mesh("apply", "-f", "-", given=text.replace('{name: LOAD_RPS, value: "100"}', '{name: LOAD_RPS, value: "0"}'))
+    if THERE:
+        mesh("-n", "demo", "rollout", "restart", "deploy")
+    mesh("-n", "demo", "rollout", "status", "deploy", "--timeout=280s")
     return mesh
 
 
