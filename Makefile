@@ -1,5 +1,5 @@
 # The only commands to know. Each does the set-up that it needs (scripts/setup; nothing when nothing changed).
-.PHONY: demo test lint bench bench-profile fuzz e2e proto acceptance alone lock clean
+.PHONY: demo learn test lint bench bench-profile fuzz e2e proto acceptance alone lock clean
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
@@ -9,6 +9,9 @@ help:            ## this list
 
 demo: setup      ## the whole mesh on this machine, told as a story (KEEP=1 leaves it running)
 	@.venv/bin/tulle demo $(if $(KEEP),--keep)
+
+learn: setup     ## how a mesh works, by writing its parts: opens your next lesson
+	@.venv/bin/tulle learn
 
 test: setup      ## all tests
 	@.venv/bin/pytest $(ARGS)

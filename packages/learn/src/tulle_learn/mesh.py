@@ -1,0 +1,215 @@
+"""What a check can ask of the lab: traffic from inside a pod, programs, logs, manifests, pods.
+
+Owns the wording of requests to the lab (tulle_lab.client) and waiting for what takes a moment: `until`, with a
+deadline, never a sleep of its own. Refuses to judge: it returns what was, and the check says what it means.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from tulle_lab.client import Client
+from tulle_lab.errors import LabError
+
+from tulle_learn import traffic
+from tulle_learn.answers import Answers
+
+T = TypeVar("T")
+
+_LOOK = 0.1
+"""Seconds between two looks of `until`."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A program that ran in a pod or on the node."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Pod:
+    """A pod that is not on its way out."""
+
+    name: str
+    ip: str
+    ready: bool
+    labels: Mapping[str, str]
+
+
+class Mesh:
+    """A running lab. `python` is the interpreter that pods can run; `exercise` the stage, which pods can read."""
+
+    python = sys.executable
+
+    def __init__(self, client: Client, exercise: Path) -> None:
+        self.client, self.exercise = client, exercise
+
+    # --- traffic --------------------------------------------------------------------------------------------
+
+    def http(
+        self,
+        url: str,
+        count: int = 1,
+        *,
+        source: str = "deploy/client",
+        namespace: str = "demo",
+        concurrency: int = 1,
+        keep: bool = True,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        body: str = "",
+        timeout: float = 5.0,
+        spread: float = 0.0,
+    ) -> Answers:
+        """Ask `count` times from a pod (`deploy/NAME`, or "node", which is outside of the mesh); see traffic.py.
+
+        `$N` in a header's value is the request's number.
+        """
+        order = {
+            "url": url, "count": count, "concurrency": concurrency, "keep": keep, "headers": dict(headers or {}),
+            "method": method, "body": body, "timeout": timeout, "spread": spread,
+        }  # fmt: skip
+        most = timeout * -(-count // concurrency) + spread + 10
+        ran = self.run(
+            source, Path(traffic.__file__), stdin=json.dumps(order), namespace=namespace, seconds=min(most, 60)
+        )
+        return Answers.of(ran.out)
+
+    def run(
+        self,
+        target: str,
+        *words: str | Path,
+        stdin: str = "",
+        namespace: str = "demo",
+        container: str = "",
+        seconds: float = 15.0,
+    ) -> Ran:
+        """Run a program in a pod or on the node. A Path is a Python file of ours: its text goes along.
+
+        One that takes longer than `seconds` is ended, and its code is 124 (timeout(1)).
+        """
+        argv = [word for one in words for word in self._words(one)]
+        request = {
+            "target": target, "namespace": namespace, "container": container,
+            "argv": ["timeout", "-k", "1", f"{seconds:g}", *argv],
+        }  # fmt: skip
+        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            given.write(stdin.encode())
+            given.seek(0)
+            with self.client.open("exec", request, fds=(given.fileno(), out.fileno(), err.fileno())) as call:
+                for _ in call.items():
+                    pass
+                code = int(call.result["code"])
+            out.seek(0)
+            err.seek(0)
+            return Ran(code, out.read().decode(errors="replace"), err.read().decode(errors="replace"))
+
+    def _words(self, word: str | Path) -> list[str]:
+        return [self.python, "-u", "-c", word.read_text()] if isinstance(word, Path) else [word]
+
+    # --- objects --------------------------------------------------------------------------------------------
+
+    def pods(self, app: str, namespace: str = "demo") -> list[Pod]:
+        """Pods with the label `app`, by name; those that are being deleted are left out."""
+        request = {"kind": "pods", "namespace": namespace, "selector": {"app": app}}
+        found = []
+        for item in self.client.ask("get", request)["groups"][0]["items"]:
+            meta, status = item["metadata"], item.get("status", {})
+            if not meta.get("deletionTimestamp"):
+                ready = any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", []))
+                found.append(Pod(meta["name"], status.get("podIP", ""), ready, meta.get("labels", {})))
+        return sorted(found, key=lambda pod: pod.name)
+
+    def apply(self, text: str, namespace: str = "demo") -> list[str]:
+        """Apply manifests and return what was said against them: warnings, refusals. Raises LabError."""
+        result = self.client.ask("apply", {"sources": [{"name": "manifest", "text": text}], "namespace": namespace})
+        return [str(warning) for warning in result["warnings"]]
+
+    def delete(self, kind: str, *names: str, namespace: str = "demo") -> None:
+        """Delete objects; those that are not there are passed over."""
+        request = {"kind": kind, "names": list(names), "namespace": namespace, "missing_ok": True, "grace": 0}
+        self.client.ask("delete", request)
+
+    def ready(self, deployment: str, namespace: str = "demo", seconds: float = 15.0) -> None:
+        """Wait until the Deployment is as it should be. Raises LabError that says why it is not."""
+        self.client.ask("ready", {"keys": [["Deployment", namespace, deployment]], "timeout": seconds})
+
+    def renew(self, deployment: str, namespace: str = "demo", seconds: float = 15.0) -> None:
+        """Kill the Deployment's pods and wait for new ones: they read the exercise as it is now. Raises LabError."""
+        request = {"kind": "deployments", "namespace": namespace, "name": deployment}
+        labels = self.client.ask("get", request)["groups"][0]["items"][0]["spec"]["selector"]["matchLabels"]
+        pods = self.client.ask("get", {"kind": "pods", "namespace": namespace, "selector": labels})["groups"][0][
+            "items"
+        ]
+        self.delete("pods", *(pod["metadata"]["name"] for pod in pods), namespace=namespace)
+        gone = {pod["metadata"]["name"] for pod in pods}
+
+        def is_new() -> bool | None:
+            found = self.client.ask("get", {"kind": "pods", "namespace": namespace, "selector": labels})
+            names = {pod["metadata"]["name"] for pod in found["groups"][0]["items"]}
+            return True if names and not names & gone else None
+
+        self.until(is_new, seconds)
+        self.ready(deployment, namespace, seconds)
+
+    def scale(self, deployment: str, replicas: int, namespace: str = "demo") -> None:
+        """Set the number of pods and wait for it. Raises LabError."""
+        request = {"target": f"deploy/{deployment}", "namespace": namespace, "replicas": replicas}
+        self.client.ask("scale", request)
+        self.ready(deployment, namespace)
+
+    def config_map(self, name: str, texts: Mapping[str, str], namespace: str = "demo") -> None:
+        """Make a ConfigMap of files. Raises LabError."""
+        manifest = {
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": namespace},
+            "data": {path: text for path, text in texts.items() if "/" not in path},
+        }  # fmt: skip
+        self.apply(yaml.safe_dump(manifest), namespace)
+
+    def logs(self, target: str, container: str = "", namespace: str = "demo", tail: int | None = None) -> str:
+        """What a container wrote; empty when it has not begun."""
+        parts: list[str] = []
+        request = {
+            "target": target, "namespace": namespace, "container": container, "follow": False, "tail": tail,
+            "previous": False,
+        }  # fmt: skip
+        try:
+            self.client.ask("logs", request, lambda item: parts.append(item["text"]))
+        except LabError:
+            return ""
+        return "".join(parts)
+
+    # --- the sample application -------------------------------------------------------------------------------
+
+    def knobs(self, pods: Sequence[Pod], **knobs: object) -> None:
+        """Turn the sample app's knobs (packages/sample-app) in each of these pods. Raises LabError when one refuses."""
+        for pod in pods:
+            answers = self.http(f"http://{pod.ip}:8080/knobs", source="node", method="POST", body=json.dumps(knobs))
+            if not answers.good:
+                raise LabError(f"pod {pod.name} did not take {knobs}", answers.outcomes())
+
+    def stats(self, pod: Pod) -> dict[str, Any]:
+        """What the sample app has counted."""
+        return next(iter(self.http(f"http://{pod.ip}:8080/stats", source="node"))).json
+
+    # --- waiting ----------------------------------------------------------------------------------------------
+
+    def until(self, look: Callable[[], T | None], seconds: float = 5.0) -> T | None:
+        """What `look` returns, as soon as it is not None; None after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = look()
+            if found is not None or time.monotonic() > deadline:
+                return found
+            time.sleep(_LOOK)

@@ -1,0 +1,74 @@
+"""A client that checks run inside a pod: requests as told on stdin, one JSON line for each answer on stdout.
+
+Standard library only, and no other file of this package: it is executed as a file, by the pod's own user. Owns
+nothing but asking; what the answers mean is the check's affair.
+
+    {"url": "http://app-b/", "count": 60, "concurrency": 4, "keep": true, "headers": {}, "method": "GET", "body": "",
+     "timeout": 5, "spread": 0}
+
+`keep`: each of the `concurrency` workers holds one connection; otherwise every request has one of its own. `spread`:
+seconds over which the requests' starts are spread, evenly; 0 is as fast as answers come.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import queue
+import sys
+import threading
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def ask(connection: http.client.HTTPConnection, spec: dict[str, Any], path: str, number: int) -> dict[str, Any]:
+    """One request; what came of it. Never raises."""
+    began = time.monotonic()
+    headers = {name: value.replace("$N", str(number)) for name, value in spec["headers"].items()}
+    try:
+        connection.request(spec["method"], path, spec["body"].encode() or None, headers)
+        answer = connection.getresponse()
+        text = answer.read().decode("utf-8", "replace")
+        found = {"status": answer.status, "headers": {k.lower(): v for k, v in answer.getheaders()}, "text": text}
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        found = {"status": 0, "headers": {}, "text": "", "error": f"{type(error).__name__}: {error}"}
+    return {**found, "number": number, "began": began, "seconds": time.monotonic() - began}
+
+
+def main() -> None:
+    """Read the order, ask, say each answer at once."""
+    spec = json.load(sys.stdin)
+    url = urlsplit(spec["url"])
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in range(spec["count"]):
+        tasks.put(number)
+    begin, lock = time.monotonic(), threading.Lock()
+
+    def work() -> None:
+        connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=spec["timeout"])
+        while True:
+            try:
+                number = tasks.get_nowait()
+            except queue.Empty:
+                connection.close()
+                return
+            if spec["spread"]:
+                time.sleep(max(0.0, begin + number * spec["spread"] / spec["count"] - time.monotonic()))
+            found = ask(connection, spec, path, number)
+            if not spec["keep"]:
+                connection.close()
+            with lock:
+                print(json.dumps(found), flush=True)
+
+    workers = [threading.Thread(target=work) for _ in range(spec["concurrency"])]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""`tulle lessons verify`: each starter fails for the right reason, each solution passes, and the form is kept.
+
+Owns the order and the report. Each lesson has a lab of its own, at a state folder of its own, so that a learner's lab
+and progress are not touched; it is gone at the end, however that comes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tulle_lab.state import StateFolder
+
+from tulle_learn import form, screen, stage
+from tulle_learn.errors import LearnError
+from tulle_learn.lesson import Failure, Lesson, Wrong
+from tulle_learn.progress import state_folder
+from tulle_learn.verdict import Verdict
+from tulle_learn.workbench import SECONDS, Workbench
+
+Say = Callable[[str], None]
+
+RELOAD = 3.0
+"""Seconds from saving to a check that begins. Told, not judged: it depends on the machine."""
+
+
+def verify(lessons: Sequence[Lesson], *, runs: int, wrong: bool, say: Say) -> bool:
+    """All of it for each of `lessons`; True when everything is as it should be."""
+    began, bad = time.monotonic(), 0
+    for lesson in lessons:
+        problems = form.problems(lesson)
+        try:
+            problems += _run(lesson, runs, wrong, say)
+        except LearnError as error:
+            problems.append(f"{lesson.name}: {error}")
+        for problem in problems:
+            say(f"     FAIL {problem}")
+        bad += bool(problems)
+    say(f"{len(lessons) - bad} of {len(lessons)} lessons are right ({time.monotonic() - began:.0f} s)")
+    return not bad
+
+
+def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
+    problems: list[str] = []
+    with _bench() as (bench, copies):
+        starter = bench.judge(lesson, lesson.exercise, lambda text: None)
+        problems += judge_failure(starter, lesson.settings.starter_fails, f"{lesson.name}: the starter")
+        began = time.monotonic()
+        bench.open(lesson, lesson.solution, lambda text: None)
+        reload = time.monotonic() - began
+        slowest = 0.0
+        for _ in range(runs):
+            verdict = bench.check(lesson)
+            slowest = max(slowest, verdict.seconds)
+            if not verdict.passed:
+                problems.append(f"{lesson.name}: the solution does not pass:\n{screen.verdict(lesson, verdict)}")
+                break
+            if verdict.seconds > SECONDS:
+                problems.append(f"{lesson.name}: the check took {verdict.seconds:.1f} s; {SECONDS:g} is the most")
+        answers = lesson.wrong() if wrong else []
+        for answer in answers:
+            source = copies / "wrong"
+            _spoil(lesson, answer, source)
+            verdict = bench.judge(lesson, source, lambda text: None)
+            problems += judge_failure(
+                verdict, Failure(answer.objective, answer.says), f"{lesson.name}: the wrong answer {answer.what!r}"
+            )
+    known = f", {len(answers)} wrong answers" if answers else ""
+    state = "FAIL" if problems else "ok"
+    say(f"{state:<4} {lesson.name}: reload {reload:.1f} s, check {slowest:.1f} s, {runs} runs{known}")
+    return problems
+
+
+def judge_failure(verdict: Verdict, expected: Failure, who: str) -> list[str]:
+    """What is wrong with how something fails: it must, at the right objective, in words that name the effect. Pure."""
+    seen = verdict.failure
+    if seen is None:
+        return [f"{who} passes"]
+    said = " ".join(f"{seen.what} {seen.observed} {seen.meaning}".split())
+    if seen.objective != expected.objective or expected.says.lower() not in said.lower():
+        return [f"{who} fails otherwise than at objective {expected.objective} with {expected.says!r}: "
+                f"objective {seen.objective}: {said}"]  # fmt: skip
+    return []
+
+
+def _spoil(lesson: Lesson, answer: Wrong, target: Path) -> None:
+    texts = spoiled(stage.files(lesson.solution), answer)
+    shutil.rmtree(target, ignore_errors=True)
+    for name, text in texts.items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def spoiled(solution: Mapping[str, str], answer: Wrong) -> dict[str, str]:
+    """The solution with one thing wrong. Pure. Raises LearnError when `find` is not in it exactly once."""
+    text = solution.get(answer.file, "")
+    if text.count(answer.find) != 1:
+        times = text.count(answer.find)
+        raise LearnError(f"wrong.toml, {answer.what!r}: `find` is {times} times in {answer.file}", fix="once is right")
+    return {**solution, answer.file: text.replace(answer.find, answer.replace)}
+
+
+@contextmanager
+def _bench() -> Iterator[tuple[Workbench, Path]]:
+    """A lab at a folder of its own, and room for copies."""
+    folder = state_folder() / "verify"
+    bench = Workbench(StateFolder(folder / "lab"), folder)
+    bench.close()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield bench, folder
+    finally:
+        bench.close()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,227 @@
+"""The lab around one lesson: up, the exercise put in, reloaded in place, checked, down.
+
+Owns the order of these steps and the lab's state folder. What is wrong with the exercise comes back as a Verdict; what
+is wrong with the machine or the lab as a LearnError.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from tulle_lab.client import Client, NoLab
+from tulle_lab.errors import LabError
+from tulle_lab.launch.start import start
+from tulle_lab.state import StateFolder
+
+from tulle_learn import stage
+from tulle_learn.errors import LearnError
+from tulle_learn.lesson import Lesson
+from tulle_learn.mesh import Mesh
+from tulle_learn.verdict import Mismatch, Observation, See, Verdict
+
+Say = Callable[[str], None]
+
+SECONDS = 20.0
+"""A check must not take longer."""
+_UP = 90.0
+_RELOAD = 10.0
+
+
+class Workbench:
+    """One lab at `state`, for one lesson at a time. `folder`: where stage and record are kept."""
+
+    def __init__(self, state: StateFolder, folder: Path) -> None:
+        self.state, self.folder = state, folder
+        self.client = Client(state)
+        self.stage = folder / "stage"
+        self.mesh = Mesh(self.client, self.stage)
+
+    # --- the lab --------------------------------------------------------------------------------------------
+
+    def open(self, lesson: Lesson, source: Path, say: Say) -> Observation | None:
+        """Have the lab of `lesson` running, with the exercise in `source` in it.
+
+        Returns what is wrong with the exercise, if it is that. Raises LearnError when there can be no lab.
+        """
+        try:
+            texts = stage.files(source)
+            if self._is_open(lesson):
+                return self.reload(lesson, source)
+            self._refuse_foreign()
+            self.close()
+            wrong = self._fill(texts)
+            if wrong is not None:
+                return wrong
+            say("starting the lab (about 10 seconds) ...")
+            self._up(lesson, texts)
+            return self._settle(lesson, source, first=True)
+        except LabError as error:
+            raise LearnError("the lab cannot be started", str(error), "tulle check --pre") from error
+
+    def _up(self, lesson: Lesson, texts: Mapping[str, str]) -> None:
+        begun = start(self.state, self.stage)
+        if begun is None:
+            raise LearnError("a lab is just starting or ending", fix="wait a moment, and again")
+        self._record(lesson)
+        if lesson.settings.system:
+            self._apply_and_wait("system")
+        self._config_map(lesson, texts)
+        sources = [{"name": "lab.yaml", "text": (lesson.folder / "lab.yaml").read_text()}]
+        result = self.client.ask("apply", {"sources": sources, "namespace": "demo"})
+        if result["refused"]:
+            raise LabError("not everything of lab.yaml was created", "; ".join(result["warnings"]))
+        # what the exercise is in may well not become ready: that is told by reload
+        own = {tuple(target.split("/")) for target in lesson.settings.reload}
+        keys = [key for key in result["keys"] if key[0] != "Deployment" or (key[1], key[2]) not in own]
+        self.client.ask("ready", {"keys": keys, "timeout": _UP})
+
+    def _apply_and_wait(self, verb: str) -> None:
+        result = self.client.ask(verb, {})
+        self.client.ask("ready", {"keys": result["keys"], "timeout": _UP})
+
+    def _config_map(self, lesson: Lesson, texts: Mapping[str, str]) -> None:
+        if lesson.settings.config_map:
+            namespace, name = lesson.settings.config_map.split("/")
+            space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+            if not self._has(namespace):  # lab.yaml, which comes after, gives it its labels
+                self.mesh.apply(json.dumps(space))
+            self.mesh.config_map(name, texts, namespace)
+
+    def _has(self, namespace: str) -> bool:
+        items = self.client.ask("get", {"kind": "namespaces"})["groups"][0]["items"]
+        return any(item["metadata"]["name"] == namespace for item in items)
+
+    def close(self) -> None:
+        """End the lab, if it is ours and there."""
+        if self.state.is_running():
+            words = [sys.executable, "-m", "tulle_lab", "--state", str(self.state.path), "down", "--now", "-q"]
+            subprocess.run(words, check=False, capture_output=True, timeout=60)
+        self._marker.unlink(missing_ok=True)
+
+    @property
+    def _marker(self) -> Path:
+        return self.folder / "lab.json"
+
+    def _record(self, lesson: Lesson) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._marker.write_text(json.dumps({"pid": self.state.pid(), "lesson": lesson.topic}))
+
+    def _recorded(self) -> str | None:
+        """The lesson whose lab runs at `state`; None when what runs there is not ours."""
+        try:
+            record = json.loads(self._marker.read_text())
+        except (OSError, ValueError):
+            return None
+        return str(record["lesson"]) if record.get("pid") == self.state.pid() else None
+
+    def _is_open(self, lesson: Lesson) -> bool:
+        if not self.state.is_running() or self._recorded() != lesson.topic:
+            return False
+        try:
+            self.client.ask("get", {"kind": "namespaces"})
+        except NoLab:
+            return False
+        return True
+
+    def _refuse_foreign(self) -> None:
+        if self.state.is_running() and self._recorded() is None:
+            raise LearnError(
+                "a lab is running that is not a lesson's",
+                str(self.state.path),
+                "tulle lab down, when you need it no more",
+            )
+
+    # --- the exercise ---------------------------------------------------------------------------------------
+
+    def reload(self, lesson: Lesson, source: Path) -> Observation | None:
+        """Put the exercise, as it is now, into the running lab. What is wrong with it; None when it runs."""
+        wrong = self._fill(stage.files(source))
+        return wrong if wrong is not None else self._settle(lesson, source, first=False)
+
+    def _fill(self, texts: Mapping[str, str]) -> Observation | None:
+        try:
+            stage.fill(self.stage, texts)
+        except Mismatch as error:
+            return error.seen
+        return None
+
+    def _settle(self, lesson: Lesson, source: Path, *, first: bool) -> Observation | None:
+        texts = stage.files(source)
+        if not first:
+            self._config_map(lesson, texts)
+        for target in lesson.settings.reload:
+            namespace, deployment = target.split("/")
+            try:
+                if first:
+                    self.mesh.ready(deployment, namespace, _RELOAD)
+                else:
+                    self.mesh.renew(deployment, namespace, _RELOAD)
+            except LabError as error:
+                return self._does_not_run(deployment, namespace, error)
+        for name in lesson.settings.apply:
+            wrong = self._apply(name, texts)
+            if wrong is not None:
+                return wrong
+        return None
+
+    def _does_not_run(self, deployment: str, namespace: str, error: LabError) -> Observation:
+        said = self.mesh.logs(f"deploy/{deployment}", namespace=namespace, tail=8).rstrip()
+        why = f"{error.why or error.what}".strip() + (f"\nIts last words:\n{said}" if said else "")
+        return Observation(0, f"starting {namespace}/{deployment} with your files", why, "it runs and is ready", False)
+
+    def _apply(self, name: str, texts: Mapping[str, str]) -> Observation | None:
+        what = f"applying {name}"
+        if name not in texts:
+            return Observation(0, what, "there is no such file", f"{name} in the exercise", False)
+        try:
+            result = self.client.ask("apply", {"sources": [{"name": name, "text": texts[name]}], "namespace": "demo"})
+        except LabError as error:
+            return Observation(0, what, str(error), "the lab accepts it", False)
+        if result["refused"]:
+            return Observation(0, what, "\n".join(result["warnings"]), "the webhook accepts it", False)
+        return None
+
+    # --- the check ------------------------------------------------------------------------------------------
+
+    def check(self, lesson: Lesson) -> Verdict:
+        """Run check.py against the lab as it is. Never raises for what the exercise does."""
+        see, began = See(), time.monotonic()
+        try:
+            load_check(lesson).check(self.mesh, see)
+        except Mismatch:
+            pass
+        except LabError as error:
+            see.observations.append(
+                Observation(
+                    0, "asking the lab", str(error), "an answer", False, "Something in the lab has ended or hangs."
+                )
+            )
+        return Verdict(tuple(see.observations), time.monotonic() - began)
+
+    def judge(self, lesson: Lesson, source: Path, say: Say) -> Verdict:
+        """Everything: the lab up or reloaded with `source`, then the check."""
+        wrong = self.open(lesson, source, say)
+        if wrong is not None:
+            return Verdict((wrong,))
+        return self.check(lesson)
+
+
+def load_check(lesson: Lesson) -> ModuleType:
+    """The lesson's check.py as a module. Raises LearnError when it is broken: that is the lesson's fault."""
+    path = lesson.folder / "check.py"
+    spec = importlib.util.spec_from_file_location(f"tulle_lesson_{lesson.number:02}_check", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise LearnError(f"{path} cannot be loaded", f"{type(error).__name__}: {error}") from error
+    return module

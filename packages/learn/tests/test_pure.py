@@ -1,0 +1,283 @@
+"""The parts that decide, without a lab: lessons as files, progress, the loop's keys, verdicts, the stage, the form."""
+
+import json
+from importlib.metadata import PathDistribution
+from pathlib import Path
+
+import pytest
+from tulle_learn import form, new, screen, stage, verify, work
+from tulle_learn import lesson as lessons
+from tulle_learn import progress as progress_file
+from tulle_learn.answers import Answer, Answers, shares
+from tulle_learn.errors import LearnError
+from tulle_learn.lesson import Failure, Wrong
+from tulle_learn.loop import Do, Loop
+from tulle_learn.progress import Progress
+from tulle_learn.verdict import Mismatch, Observation, See, Verdict
+from tulle_learn.workbench import load_check
+
+GOOD = Verdict((Observation(1, "shares", "20 each", "20 each", True),), 1.0)
+BAD = Verdict((Observation(1, "shares", "60 and 0", "20 each", False, "one pod has all the work"),), 1.0)
+
+
+@pytest.fixture
+def course(tmp_path):
+    """Two lessons, as `tulle lessons new` writes them."""
+    folder = tmp_path / "lessons"
+    folder.mkdir()
+    for number, topic in ((1, "first"), (2, "second")):
+        new.write(folder, number, topic)
+    return lessons.read_all(folder)
+
+
+@pytest.fixture
+def loop(course):
+    return Loop(course, course[0], Progress())
+
+
+# --- lessons ----------------------------------------------------------------------------------------------
+
+
+def test_a_new_lesson_is_read_and_its_form_is_right(course):
+    first = course[0]
+    assert (first.number, first.topic, first.title) == (1, "first", "first")
+    assert first.objectives == ("Requests go to each endpoint in turn.",)
+    assert len(first.hints) == 3
+    assert form.problems(first) == []
+    assert callable(load_check(first).check)
+
+
+def test_a_lesson_is_found_by_number_and_name(course):
+    assert [lessons.find(course, word).number for word in ("2", "02-second", "second")] == [2, 2, 2]
+    with pytest.raises(LearnError, match="one of 1, 2"):
+        lessons.find(course, "3")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new_text", "said"),
+    [
+        ("README.md", "## Why meshes need it", "## Why", "no section '## Why meshes need it'"),
+        ("README.md", "Links to", "[gone](../gone.py) Links to", "../gone.py leads nowhere"),
+        ("README.md", "Links to", "[s](solution/lesson_balancer.py) Links to", "links to the solution"),
+        ("README.md", "Links to", "[`Nothing`](check.py) Links to", "check.py has no Nothing"),
+        ("README.md", "1. Requests go", "1. Requests go\n2. Requests go", "nothing is looked at for objective 2"),
+        ("README.md", "Two or", "word " * 1500 + "Two or", "are ten minutes"),
+        ("hints.md", "## 3. Nearly the answer", "", "hints.md: 2 layers"),
+        ("check.py", "see(1,", "sleep(1); see(1,", "check.py: sleeps"),
+        ("solution/lesson_balancer.py", "        self.turn += 1\n", "", "lines that the exercise does not have"),
+        (
+            "solution/lesson_balancer.py",
+            "return chosen",
+            "return (chosen",
+            "solution: reading lesson_balancer.py, line",
+        ),
+        ("exercise/lesson_balancer.py", "# TODO: in turn", "#", "nothing says TODO"),
+        ("exercise/lesson_balancer.py", "# TODO", "from solution import x # TODO", "refers to the solution"),
+    ],
+)
+def test_the_linter_names_what_is_wrong(course, file, old, new_text, said):
+    path = course[0].folder / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new_text, 1))
+    assert any(said in problem for problem in form.problems(lessons.read(course[0].folder)))
+
+
+def test_lesson_toml_with_an_unknown_key_is_refused(course):
+    path = course[0].folder / "lesson.toml"
+    path.write_text(path.read_text() + 'relaod = ["demo/client"]\n')
+    with pytest.raises(LearnError, match="relaod"):
+        lessons.read(course[0].folder)
+
+
+def test_a_number_is_not_given_twice(course):
+    with pytest.raises(LearnError, match="lesson 2 is there: 02-second"):
+        new.write(course[0].folder.parent, 2, "other")
+
+
+# --- progress ---------------------------------------------------------------------------------------------
+
+
+def test_progress_is_kept(course, tmp_path):
+    path = tmp_path / "state" / "progress.json"
+    assert progress_file.load(path) == Progress()
+    told = Progress().with_passed(course[0]).with_hint(course[1]).opened(course[1])
+    progress_file.save(path, told)
+    assert progress_file.load(path) == told
+    path.write_text("{")
+    with pytest.raises(LearnError, match="mend it, or begin anew"):
+        progress_file.load(path)
+
+
+def test_where_one_resumes(course):
+    first, second = course
+    assert Progress().resume(course) == first
+    assert Progress().opened(second).resume(course) == second
+    assert Progress().opened(first).with_passed(first).resume(course) == second
+    assert Progress().with_passed(first).with_passed(second).resume(course) == second
+    assert Progress().after(first, course) == second
+    assert Progress().after(second, course) == second
+
+
+# --- the loop ---------------------------------------------------------------------------------------------
+
+
+def test_hints_come_one_layer_at_a_time_and_stay_at_the_last(loop):
+    for layer in (1, 2, 3, 3):
+        loop, do = loop.press("h")
+        assert do is Do.NOTHING
+        assert f"Hint {layer} of 3" in loop.text
+
+
+def test_the_solution_is_shown_only_after_passing(loop):
+    assert "when the lesson is passed" in loop.press("s")[0].text
+    after = loop.seen(GOOD)
+    assert "self.turn += 1" in after.press("s")[0].text
+
+
+def test_passing_is_not_taken_away_by_a_later_failure(loop):
+    after = loop.seen(GOOD).seen(BAD)
+    assert after.progress.has_passed(loop.lesson)
+    assert "one pod has all the work" in after.text
+
+
+def test_next_opens_another_lesson_and_the_last_one_stays(loop):
+    after, do = loop.press("n")
+    assert (after.lesson.number, do) == (2, Do.OPEN)
+    after, do = after.press("n")
+    assert (after.lesson.number, do) == (2, Do.NOTHING)
+
+
+def test_reset_wants_to_be_asked_twice_in_a_row(loop):
+    once, do = loop.press("r")
+    assert do is Do.NOTHING
+    assert once.press("r")[1] is Do.RESET
+    assert once.press("l")[0].press("r")[1] is Do.NOTHING
+
+
+@pytest.mark.parametrize(("key", "do"), [("c", Do.CHECK), ("q", Do.QUIT), ("\x03", Do.QUIT), ("x", Do.NOTHING)])
+def test_other_keys(loop, key, do):
+    assert loop.press(key)[1] is do
+
+
+def test_a_failure_says_what_was_seen_expected_and_which_objective(loop):
+    text = screen.verdict(loop.lesson, BAD)
+    for part in ("60 and 0", "20 each", "one pod has all the work", "1. Requests go to each endpoint in turn."):
+        assert part in text
+
+
+def test_the_bar(course):
+    assert screen.bar(Progress().with_passed(course[0]), course).endswith("1 of 2 lessons")
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------
+
+
+def test_the_first_thing_that_does_not_hold_ends_a_check():
+    see = See()
+    see(1, "a", 1, 1, True)
+    with pytest.raises(Mismatch):
+        see(2, "b", 1, 2, False)
+    verdict = Verdict(tuple(see.observations))
+    assert not verdict.passed
+    assert verdict.failure is not None
+    assert verdict.failure.objective == 2
+    assert json.loads(json.dumps(verdict.to_json()))["passed"] is False
+
+
+def test_a_check_that_looked_at_nothing_has_not_passed():
+    assert not Verdict(()).passed
+
+
+def test_answers_are_counted():
+    text = json.dumps({"pod": "a"})
+    found = Answers(
+        (Answer(200, 0.1, text=text), Answer(503, 0.3, headers={"tulle-reason": "circuit-open"}), Answer(0, error="x"))
+    )
+    assert found.outcomes() == "1 x 200, 1 x 503 circuit-open, 1 x x"
+    assert (len(found.good), len(found.bad)) == (1, 2)
+    assert shares(found.good.count(lambda one: one.pod), ["a", "b"]) == "a 100 %, b 0 %"
+    assert found.slowest() == 0.3
+
+
+# --- the exercise -----------------------------------------------------------------------------------------
+
+
+def test_the_stage_is_an_installed_distribution_with_its_entry_point(course, tmp_path):
+    stage.fill(tmp_path / "stage", stage.files(course[0].exercise))
+    info = next((tmp_path / "stage").glob("*.dist-info"))
+    found = PathDistribution(info)
+    assert found.metadata["Name"] == "lesson-first"
+    assert [(one.group, one.name, one.value) for one in found.entry_points] == [
+        ("tulle", "balancer-lesson", "lesson_balancer")
+    ]
+
+
+def test_the_stage_never_holds_files_of_two_sources(tmp_path):
+    stage.fill(tmp_path, {"a.py": "x = 1\n", "deep/b.py": "y = 1\n"})
+    stage.fill(tmp_path, {"c.py": "z = 1\n"})
+    assert [path.name for path in tmp_path.rglob("*")] == ["c.py"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("a.py", "def f(:\n", "a.py, line 1"), ("r.yaml", "a: [1", "r.yaml"), ("pyproject.toml", "[a", "pyproject.toml")],
+)
+def test_what_cannot_be_parsed_leaves_the_stage_as_it_was(tmp_path, name, text, said):
+    stage.fill(tmp_path, {"a.py": "x = 1\n"})
+    with pytest.raises(Mismatch) as caught:
+        stage.fill(tmp_path, {name: text})
+    assert said in caught.value.seen.what
+    assert (tmp_path / "a.py").read_text() == "x = 1\n"
+
+
+def test_the_learners_copy_is_never_overwritten_and_reset_keeps_it(course, tmp_path):
+    first = course[0]
+    mine = work.prepare(first) / "lesson_balancer.py"
+    starter = mine.read_text()
+    mine.write_text("mine\n")
+    before = work.signature(first.mine)
+    work.prepare(first)
+    assert mine.read_text() == "mine\n"
+    assert work.signature(first.mine) == before
+    kept = work.reset(first, tmp_path / "backups")
+    again = work.reset(first, tmp_path / "backups")
+    assert kept != again
+    assert (kept / "lesson_balancer.py").read_text() == "mine\n"
+    assert mine.read_text() == starter
+    assert work.signature(first.mine) != before
+
+
+# --- verify -----------------------------------------------------------------------------------------------
+
+
+def test_a_starter_has_to_fail_for_the_right_reason():
+    assert verify.judge_failure(BAD, Failure(1, "One pod"), "it") == []
+    assert verify.judge_failure(GOOD, Failure(1, "one pod"), "it") == ["it passes"]
+    assert "objective 1" in verify.judge_failure(BAD, Failure(2, "one pod"), "it")[0]
+    assert "'hang'" in verify.judge_failure(BAD, Failure(1, "hang"), "it")[0]
+
+
+def test_a_wrong_answer_is_the_solution_with_one_thing_changed():
+    answer = Wrong("off by one", "a.py", "n - 1", "n", 1, "late")
+    assert verify.spoiled({"a.py": "return n - 1\n"}, answer) == {"a.py": "return n\n"}
+    with pytest.raises(LearnError, match="2 times"):
+        verify.spoiled({"a.py": "n - 1 - n - 1"}, answer)
+
+
+# --- the lessons that there are ---------------------------------------------------------------------------
+
+
+def repository_lessons():
+    try:
+        return lessons.read_all(lessons.find_folder([Path(__file__).parent]))
+    except LearnError:
+        return []
+
+
+@pytest.mark.parametrize("one", repository_lessons(), ids=lambda one: one.name)
+def test_every_lesson_keeps_the_form(one):
+    assert form.problems(one) == []
+    texts = stage.files(one.solution)
+    for answer in one.wrong():
+        verify.spoiled(texts, answer)
