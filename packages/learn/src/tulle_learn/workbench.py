@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -198,11 +199,13 @@ class Workbench:
         except Mismatch:
             pass
         except LabError as error:
-            see.observations.append(
-                Observation(
-                    0, "asking the lab", str(error), "an answer", False, "Something in the lab has ended or hangs."
-                )
-            )
+            why = "Something in the lab has ended or hangs."
+            see.observations.append(Observation(0, "asking the lab", str(error), "an answer", False, why))
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            said = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno}: {where.line})"
+            why = "Something came back that the check cannot read: most likely not what the exercise says."
+            see.observations.append(Observation(0, "reading what came back", said, "an answer", False, why))
         return Verdict(tuple(see.observations), time.monotonic() - began)
 
     def judge(self, lesson: Lesson, source: Path, say: Say) -> Verdict:
