@@ -131,6 +131,11 @@ class Mesh:
                 found.append(Pod(meta["name"], status.get("podIP", ""), ready, meta.get("labels", {})))
         return sorted(found, key=lambda pod: pod.name)
 
+    def get(self, kind: str, name: str, namespace: str = "demo") -> dict[str, Any] | None:
+        """An object as it is stored; None when there is none."""
+        items = self.client.ask("get", {"kind": kind, "namespace": namespace})["groups"][0]["items"]
+        return next((item for item in items if item["metadata"]["name"] == name), None)
+
     def apply(self, text: str, namespace: str = "demo") -> list[str]:
         """Apply manifests and return what was said against them: warnings, refusals. Raises LabError."""
         result = self.client.ask("apply", {"sources": [{"name": "manifest", "text": text}], "namespace": namespace})

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
+import yaml
 from tulle_lab.client import Client, NoLab
 from tulle_lab.errors import LabError
 from tulle_lab.launch.start import start
@@ -74,14 +75,12 @@ class Workbench:
         if lesson.settings.system:
             self._apply_and_wait("system")
         self._config_map(lesson, texts)
-        sources = [{"name": "lab.yaml", "text": (lesson.folder / "lab.yaml").read_text()}]
+        # $(STATE): as in the lab's own manifests, for lessons that put a part of Tulle's in another's place
+        text = (lesson.folder / "lab.yaml").read_text().replace("$(STATE)", str(self.state.path))
+        sources = [{"name": "lab.yaml", "text": text}]
         result = self.client.ask("apply", {"sources": sources, "namespace": "demo"})
         if result["refused"]:
             raise LabError("not everything of lab.yaml was created", "; ".join(result["warnings"]))
-        # what the exercise is in may well not become ready: that is told by reload
-        own = {tuple(target.split("/")) for target in lesson.settings.reload}
-        keys = [key for key in result["keys"] if key[0] != "Deployment" or (key[1], key[2]) not in own]
-        self.client.ask("ready", {"keys": keys, "timeout": _UP})
 
     def _apply_and_wait(self, verb: str) -> None:
         result = self.client.ask(verb, {})
@@ -166,6 +165,8 @@ class Workbench:
                     self.mesh.renew(deployment, namespace, _RELOAD)
             except LabError as error:
                 return self._does_not_run(deployment, namespace, error)
+        # only now the rest: it may need what the exercise is (a control plane, a webhook)
+        self.client.ask("ready", {"keys": _deployments(lesson), "timeout": _UP})
         for name in lesson.settings.apply:
             wrong = self._apply(name, texts)
             if wrong is not None:
@@ -214,6 +215,13 @@ class Workbench:
         if wrong is not None:
             return Verdict((wrong,))
         return self.check(lesson)
+
+
+def _deployments(lesson: Lesson) -> list[list[str]]:
+    """Keys of the Deployments in lab.yaml."""
+    documents = [one for one in yaml.safe_load_all((lesson.folder / "lab.yaml").read_text()) if one]
+    found = [(one["kind"], one["metadata"].get("namespace", "demo"), one["metadata"]["name"]) for one in documents]
+    return [list(key) for key in found if key[0] == "Deployment"]
 
 
 def load_check(lesson: Lesson) -> ModuleType:
