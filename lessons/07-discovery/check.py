@@ -1,0 +1,104 @@
+"""Lesson 7: the registry says who serves, and live traffic shows who does: at first, after a change, while it is dead."""
+
+from collections import Counter
+
+from tulle_learn.answers import Answers, shares
+from tulle_learn.mesh import Mesh, Pod
+from tulle_learn.verdict import See
+
+TELL = "import socket, sys; s = socket.create_connection(('127.0.0.1', 7101)); s.sendall((sys.argv[1] + '\\n').encode()); s.recv(9)"
+
+
+def tell(mesh: Mesh, words: str) -> None:
+    """Tell the registry something."""
+    mesh.run("deploy/registry", mesh.python, "-c", TELL, words, namespace="tulle-system")
+
+
+def register(mesh: Mesh, pods: list[Pod]) -> None:
+    """From now on these serve."""
+    tell(mesh, "set server " + " ".join(f"{pod.ip}:8080" for pod in pods))
+
+
+def call(mesh: Mesh, count: int = 30) -> Answers:
+    """Requests of the client's."""
+    return mesh.http("http://server/", count, timeout=2)
+
+
+def by_pod(answers: Answers) -> Counter[str]:
+    """Who answered."""
+    return answers.good.count(lambda one: one.pod)
+
+
+def settle(mesh: Mesh, pods: list[Pod], seconds: float = 6.0) -> Answers:
+    """Call until these pods, and only these, answer; or the last answers after some seconds."""
+    last = Answers(())
+
+    def look() -> Answers | None:
+        nonlocal last
+        last = call(mesh)
+        return last if set(by_pod(last)) == {pod.name for pod in pods} and not last.bad else None
+
+    return mesh.until(look, seconds) or last
+
+
+def told(answers: Answers) -> str:
+    """In words."""
+    served = by_pod(answers)
+    return (shares(served) if served else "nobody answers") + (f"; {answers.bad.outcomes()}" if answers.bad else "")
+
+
+def check(mesh: Mesh, see: See) -> None:
+    """Two instances; a third comes; the registry dies; one goes while it is dead."""
+    pods = mesh.pods("server")
+    names = [pod.name for pod in pods]
+    tell(mesh, "live")
+    register(mesh, pods[:2])
+    found = settle(mesh, pods[:2])
+    see(1, "the registry has two instances: who answers 30 calls", told(found), f"{names[0]} and {names[1]}",
+        set(by_pod(found)) == set(names[:2]) and not found.bad, "The control plane was told of no instance, or not of these:"
+        " to the proxies this Service is empty. Is Synced yielded, and after the list?")  # fmt: skip
+
+    register(mesh, pods)
+    found = settle(mesh, pods)
+    see(2, "a third one comes: who answers", told(found), "all three", set(by_pod(found)) == set(names),
+        "The change was read and not told, or not read: a Deployment that was scaled up gets no traffic.")  # fmt: skip
+    register(mesh, pods[1:])
+    found = settle(mesh, pods[1:])
+    see(2, "the first one goes: who answers", told(found), f"{names[1]} and {names[2]}", set(by_pod(found)) == set(names[1:]),
+        "Requests go to an instance that is not there any more.")  # fmt: skip
+
+    tell(mesh, "die")
+    found = call(mesh, 60)
+    see(3, "the registry dies: who answers 60 calls", told(found), f"{names[1]} and {names[2]}, as before",
+        set(by_pod(found)) == set(names[1:]) and not found.bad,
+        "The registry's death took the Service with it. What was told stays true until somebody says otherwise.")  # fmt: skip
+    register(mesh, pods[:1])
+    tell(mesh, "live")
+    seen: Counter[str] = Counter()
+    bad: list[str] = []
+
+    def look() -> bool | None:
+        answers = call(mesh, 10)
+        seen.update(by_pod(answers))
+        bad.extend(one.outcome for one in answers.bad)
+        return True if set(by_pod(answers)) == {names[0]} else None
+
+    changed = mesh.until(look, 8.0)
+    see(3, "it comes back with another list: who answers in the end", told(call(mesh)), names[0], changed is True,
+        "The connection was not made again, or what went meanwhile was not noticed: the list is new, and complete.")  # fmt: skip
+    see(3, "calls that failed while it came back", f"{len(bad)} ({', '.join(bad[:2])})" if bad else 0, 0, not bad,
+        "A half list was told: before the dot, nobody knows what is missing.")  # fmt: skip
+
+    register(mesh, pods)
+    settle(mesh, pods)
+    tell(mesh, "die")
+    tell(mesh, "live")
+    wrong: set[str] = set()
+
+    def flicker() -> bool | None:
+        wrong.update(set(names) - set(by_pod(call(mesh, 12))))
+        return None
+
+    mesh.until(flicker, 1.5)
+    see(3, "it dies and comes back with the same list: instances that got nothing meanwhile", sorted(wrong) or "none", "none",
+        not wrong, "While the list was read again, instances vanished from the mesh: half a list was told.")  # fmt: skip
