@@ -1,0 +1,53 @@
+"""Lesson 8: shares of three replicas: in turn, then with one of them slow, then of many short requests."""
+
+from collections import Counter
+
+from tulle_learn.answers import shares, told
+from tulle_learn.mesh import Mesh
+from tulle_learn.verdict import See
+
+
+def check(mesh: Mesh, see: See) -> None:
+    """Round-robin counts exactly; for two choices the slow replica's share is what counts."""
+    pods = mesh.pods("server")
+    names = [pod.name for pod in pods]
+    mesh.knobs(pods, latency_ms=0)
+    answers = mesh.http("http://turns/", 61)
+    order = [one.pod for one in answers][1:]  # the first one began the turn
+    counts = Counter(order)
+    see(1, "round-robin: 60 requests, one after another", f"{shares(counts, names)}; {answers.outcomes()}", "20 each",
+        sorted(counts.values()) == [20, 20, 20], "One replica gets more than its turn: one has all the work."
+        if len(counts) == 1 else "Somebody is left out: off by one?" if len(counts) == 2 else "Drawn, not in turn.")  # fmt: skip
+    see(1, "round-robin: the order", " ".join(str(names.index(pod) + 1) for pod in order[:9]), "a turn of three, again and again",
+        all(order[i] == order[i + 3] and len(set(order[i : i + 3])) == 3 for i in range(len(order) - 3)),
+        "The counts are right by luck: it has to be one after the other.")  # fmt: skip
+
+    mesh.knobs(pods[:1], latency_ms=300)
+    slow = names[0]
+    turns = mesh.http("http://turns/", 60, concurrency=12)
+    choices = mesh.http("http://choices/", 240, concurrency=12)
+    mesh.knobs(pods, latency_ms=0)
+    by_turn = turns.count(lambda one: one.pod)[slow] / len(turns)
+    counts = choices.count(lambda one: one.pod)
+    share = counts[slow] / max(1, len(choices))
+    see(2, "one replica takes 300 ms, 12 clients at once: the slow one's share",
+        f"two choices {share:.0%} ({told(choices.count(lambda one: one.outcome))}), round-robin {by_turn:.0%}",
+        "two choices less than 20 %", share < 0.2 and len(choices.good) == 240,
+        "It prefers the busy one." if share > 0.5 else
+        "As many as any other: what is under way is not counted, or never counted down, or not compared.")  # fmt: skip
+    see(2, "the slow one still gets something", f"{counts[slow]} of {len(choices)}", "at least 1", counts[slow] > 0,
+        "A count that never goes down again: it will never be asked again, though it may have recovered long ago.")  # fmt: skip
+
+    answers = mesh.http("http://choices/", 300, concurrency=2)
+    counts = answers.count(lambda one: one.pod)
+    fair = all(0.18 <= counts[name] / len(answers) <= 0.5 for name in names)
+    see(3, "two choices, all replicas alike, 300 short requests", shares(counts, names), "18 to 50 % each", fair,
+        "Taking the least busy of all, or always the first: idle replicas are all alike, and the same one gets everything."
+        " With a hundred proxies, all of them run to that one.")  # fmt: skip
+
+    mesh.scale("server", 1)
+    few = mesh.http("http://choices/", 10, concurrency=2)
+    also = mesh.http("http://turns/", 10)
+    mesh.scale("server", 3)
+    see(3, "only one replica is left: 20 requests", f"{few.outcomes()} and {also.outcomes()}", "all are 200",
+        len(few.good) == 10 and len(also.good) == 10, "Endpoints leave while you count. Two cannot be drawn from one.")  # fmt: skip
