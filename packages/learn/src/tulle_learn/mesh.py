@@ -59,7 +59,7 @@ class Mesh:
 
     def http(
         self,
-        url: str,
+        url: str | Sequence[str],
         count: int = 1,
         *,
         source: str = "deploy/client",
@@ -72,13 +72,15 @@ class Mesh:
         timeout: float = 5.0,
         spread: float = 0.0,
     ) -> Answers:
-        """Ask `count` times from a pod (`deploy/NAME`, or "node", which is outside of the mesh); see traffic.py.
+        """Ask `count` times (several URLs: each once), as traffic.py does it.
 
-        `$N` in a header's value is the request's number.
+        `source`: a pod or `deploy/NAME`, or "node", which is outside of the mesh. `$N` in a header's value is the
+        request's number.
         """
         order = {
-            "url": url, "count": count, "concurrency": concurrency, "keep": keep, "headers": dict(headers or {}),
-            "method": method, "body": body, "timeout": timeout, "spread": spread,
+            "url": url if isinstance(url, str) else list(url), "count": count, "concurrency": concurrency,
+            "keep": keep, "headers": dict(headers or {}), "method": method, "body": body, "timeout": timeout,
+            "spread": spread,
         }  # fmt: skip
         most = timeout * -(-count // concurrency) + spread + 10
         ran = self.run(
@@ -95,7 +97,8 @@ class Mesh:
         container: str = "",
         seconds: float = 15.0,
     ) -> Ran:
-        """Run a program in a pod or on the node. A Path is a Python file of ours: its text goes along.
+        """Run a program in a pod or on the node. A Path is a Python file that needs the
+        standard library only: its text goes along.
 
         One that takes longer than `seconds` is ended, and its code is 124 (timeout(1)).
         """
@@ -116,7 +119,10 @@ class Mesh:
             return Ran(code, out.read().decode(errors="replace"), err.read().decode(errors="replace"))
 
     def _words(self, word: str | Path) -> list[str]:
-        return [self.python, "-u", "-c", word.read_text()] if isinstance(word, Path) else [word]
+        if not isinstance(word, Path):
+            return [word]
+        # -I -S: without the virtual environment's packages, it starts in a fraction of the time
+        return [self.python, "-I", "-S", "-u", "-c", word.read_text()]
 
     # --- objects --------------------------------------------------------------------------------------------
 
@@ -199,14 +205,23 @@ class Mesh:
 
     def knobs(self, pods: Sequence[Pod], **knobs: object) -> None:
         """Turn the sample app's knobs (packages/sample-app) in each of these pods. Raises LabError when one refuses."""
-        for pod in pods:
-            answers = self.http(f"http://{pod.ip}:8080/knobs", source="node", method="POST", body=json.dumps(knobs))
-            if not answers.good:
-                raise LabError(f"pod {pod.name} did not take {knobs}", answers.outcomes())
+        urls = [f"http://{pod.ip}:8080/knobs" for pod in pods]
+        answers = self.http(urls, source="node", method="POST", body=json.dumps(knobs))
+        if len(answers.good) < len(pods):
+            raise LabError(f"not every pod of {', '.join(pod.name for pod in pods)} took {knobs}", answers.outcomes())
 
     def stats(self, pod: Pod) -> dict[str, Any]:
         """What the sample app has counted."""
         return next(iter(self.http(f"http://{pod.ip}:8080/stats", source="node"))).json
+
+    def served(self, pods: Sequence[Pod]) -> int:
+        """How many requests these have answered since `forget`: tries, as the servers see them."""
+        answers = self.http([f"http://{pod.ip}:8080/stats" for pod in pods], source="node")
+        return sum(int(one.json["served"]["total"]) for one in answers)
+
+    def forget(self, pods: Sequence[Pod]) -> None:
+        """Set the sample app's counters to nothing."""
+        self.http([f"http://{pod.ip}:8080/stats" for pod in pods], source="node", method="POST")
 
     # --- waiting ----------------------------------------------------------------------------------------------
 

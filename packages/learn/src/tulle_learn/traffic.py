@@ -6,6 +6,8 @@ nothing but asking; what the answers mean is the check's affair.
     {"url": "http://app-b/", "count": 60, "concurrency": 4, "keep": true, "headers": {}, "method": "GET", "body": "",
      "timeout": 5, "spread": 0}
 
+`url` may be a list: each is asked once, in order, over a connection of its own.
+
 `keep`: each of the `concurrency` workers holds one connection; otherwise every request has one of its own. `spread`:
 seconds over which the requests' starts are spread, evenly; 0 is as fast as answers come.
 """
@@ -37,18 +39,29 @@ def ask(connection: http.client.HTTPConnection, spec: dict[str, Any], path: str,
     return {**found, "number": number, "began": began, "seconds": time.monotonic() - began}
 
 
+def dial(url: str, timeout: float) -> tuple[http.client.HTTPConnection, str]:
+    """A connection to a URL's host (made with the first request), and what to ask there."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout)
+    return connection, (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
 def main() -> None:
     """Read the order, ask, say each answer at once."""
     spec = json.load(sys.stdin)
-    url = urlsplit(spec["url"])
-    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    if isinstance(spec["url"], list):
+        for number, one in enumerate(spec["url"]):
+            connection, path = dial(one, spec["timeout"])
+            print(json.dumps(ask(connection, spec, path, number)), flush=True)
+            connection.close()
+        return
     tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in range(spec["count"]):
         tasks.put(number)
     begin, lock = time.monotonic(), threading.Lock()
 
     def work() -> None:
-        connection = http.client.HTTPConnection(url.hostname or "", url.port or 80, timeout=spec["timeout"])
+        connection, path = dial(spec["url"], spec["timeout"])
         while True:
             try:
                 number = tasks.get_nowait()

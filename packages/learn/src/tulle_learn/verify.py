@@ -24,7 +24,7 @@ from tulle_learn.workbench import SECONDS, Workbench
 Say = Callable[[str], None]
 
 RELOAD = 3.0
-"""Seconds from saving to a check that begins. Told, not judged: it depends on the machine."""
+"""Seconds from saving to a check that begins."""
 
 
 def verify(lessons: Sequence[Lesson], *, runs: int, wrong: bool, say: Say) -> bool:
@@ -58,8 +58,6 @@ def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
             if not verdict.passed:
                 problems.append(f"{lesson.name}: the solution does not pass:\n{screen.verdict(lesson, verdict)}")
                 break
-            if verdict.seconds > SECONDS:
-                problems.append(f"{lesson.name}: the check took {verdict.seconds:.1f} s; {SECONDS:g} is the most")
         answers = lesson.wrong() if wrong else []
         for answer in answers:
             source = copies / "wrong"
@@ -70,7 +68,9 @@ def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
             )
     known = f", {len(answers)} wrong answers" if answers else ""
     state = "FAIL" if problems else "ok"
-    say(f"{state:<4} {lesson.name}: reload {reload:.1f} s, check {slowest:.1f} s, {runs} runs{known}")
+    # told, not judged: seconds are the machine's as much as the lesson's
+    slow = ", slow" if slowest > SECONDS or reload > RELOAD else ""
+    say(f"{state:<4} {lesson.name}: reload {reload:.1f} s, check {slowest:.1f} s, {runs} runs{known}{slow}")
     return problems
 
 
