@@ -1,0 +1,59 @@
+"""Lesson 13: the fault and whom it spares, the copies and what they cost, the limit and whom it does not touch."""
+
+from collections import Counter
+
+from tulle_learn.answers import told
+from tulle_learn.mesh import Mesh
+from tulle_learn.verdict import See
+
+RATE, BURST = 10.0, 5.0
+
+
+def check(mesh: Mesh, see: See) -> None:
+    """A tenant of its own for each part, so that they do not take one another's tokens."""
+    server, following = mesh.pods("server"), mesh.pods("next")
+
+    def met() -> bool | None:
+        chaos = {"x-chaos": "on", "x-tenant": "first-$N"}
+        return True if mesh.http("http://server/", 1, headers=chaos).bad else None
+
+    mesh.until(met, 3.0)  # the plan was applied a moment ago: until proxies have it
+    chaos = mesh.http("http://server/", 6, concurrency=3, headers={"x-chaos": "on", "x-tenant": "chaos-$N"})
+    see(1, "six requests with `x-chaos: on`", chaos.outcomes() + ("" if chaos.bad else ": nobody met it"), "6 x 503 fault",
+        chaos.count(lambda one: one.outcome) == {"503 fault": 6}, "The experiment does not take place."
+        if not chaos.bad else "Only a share of them fails, or with another status.")  # fmt: skip
+    quickest = min(one.seconds for one in chaos)
+    see(1, "the quickest of them", f"{quickest * 1000:.0f} ms", "at least 300 ms", quickest >= 0.29, "They were not held back.")
+    spared = mesh.http("http://server/", 6, concurrency=3, headers={"x-tenant": "spared-$N"})
+    see(1, "six requests without that header", f"{spared.outcomes()}", "6 x 200", not spared.bad,
+        "A game day that harms people who did not agree to it is an outage.")  # fmt: skip
+    other = mesh.http("http://server/", 3, headers={"x-chaos": "off", "x-tenant": "off-$N"})
+    see(1, "three with `x-chaos: off`", other.outcomes(), "3 x 200", not other.bad, "Any value of the header counts.")
+
+    mesh.forget(server + following)
+    answers = mesh.http("http://server/", 20, concurrency=2, headers={"x-tenant": "mirror-$N"})
+    copies = mesh.until(lambda: n if (n := mesh.served(following)) >= 20 else None, 3.0) or mesh.served(following)
+    own = mesh.served(server)
+    see(2, "20 requests to `server`: copies that `next` got", copies, 20, copies == 20,
+        "The successor sees no real traffic before everybody depends on it." if copies < 20 else "Copied more than once.")  # fmt: skip
+    by = answers.count(lambda one: str(one.json.get("app", one.outcome)))
+    see(2, "who answered the client, and what `server` got", f"{told(by)}; {own}", "20 x server; 20", by == Counter(server=20) and own == 20,
+        "A copy's answer is thrown away: the client must not notice that there is one.")  # fmt: skip
+
+    flood = mesh.http("http://server/", 120, concurrency=3, headers={"x-tenant": "flood"}, spread=3.0)
+    begin, end = min(one.began for one in flood), max(one.began + one.seconds for one in flood)
+    most, good = BURST + RATE * (end - begin), len(flood.good)
+    see(3, f"one tenant sends 120 requests in {end - begin:.1f} s: how many were let through", f"{good} ({flood.outcomes()})",
+        f"{most * 0.75:.0f} to {most + 1:.0f}: {BURST:.0f} at once and {RATE:.0f} a second", good <= most + 1,
+        "There is no limit." if good == 120 else "Tokens come too fast, or the bucket holds more than `burst`.")  # fmt: skip
+    see(3, "and not less than that", good, f"at least {most * 0.75:.0f}", good >= most * 0.75,
+        "Tokens are lost: refused requests must not take one, and time is seconds." if good > BURST else
+        "The bucket is never filled again.")  # fmt: skip
+    refused = next(iter(flood.bad), None)
+    after = refused.headers.get("retry-after", "") if refused else ""
+    see(3, "what a refused request was told", f"{refused.outcome if refused else ''}, retry-after: {after or 'nothing'}",
+        "429 my-limit, retry-after: 1", refused is not None and refused.outcome == "429 my-limit" and after == "1",
+        "Who is refused without a word when to come back comes back at once.")  # fmt: skip
+    other = mesh.http("http://server/", 5, headers={"x-tenant": "quiet"})
+    see(3, "another tenant, right after the flood: five requests", other.outcomes(), "5 x 200", not other.bad,
+        "One noisy tenant locks the others out: each needs a bucket of its own.")  # fmt: skip
