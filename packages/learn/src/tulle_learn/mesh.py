@@ -174,6 +174,12 @@ class Mesh:
         self.until(is_new, seconds)
         self.ready(deployment, namespace, seconds)
 
+    def rollout(self, deployment: str, namespace: str = "demo", seconds: float = 30.0) -> None:
+        """Replace the Deployment's pods one after another, as an update does, and wait. Raises LabError."""
+        request = {"target": f"deploy/{deployment}", "namespace": namespace}
+        self.client.ask("restart", request)
+        self.client.ask("rollout-status", {**request, "timeout": seconds})
+
     def scale(self, deployment: str, replicas: int, namespace: str = "demo") -> None:
         """Set the number of pods and wait for it. Raises LabError."""
         request = {"target": f"deploy/{deployment}", "namespace": namespace, "replicas": replicas}
