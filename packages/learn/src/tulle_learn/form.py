@@ -108,12 +108,14 @@ def _hints(lesson: Lesson) -> list[str]:
 
 def _gap(lesson: Lesson) -> list[str]:
     starter, answer = stage.files(lesson.exercise), stage.files(lesson.solution)
-    found = [f"solution/{name}: the exercise has no such file" for name in sorted(set(answer) - set(starter))]
+    made = lesson.settings.install  # the learner makes this folder: nothing of it is there at first
+    extra = sorted(name for name in set(answer) - set(starter) if not made or name.split("/")[0] != made)
+    found = [f"solution/{name}: the exercise has no such file" for name in extra]
     found += [f"exercise/{name}: the solution has no such file" for name in sorted(set(starter) - set(answer))]
     new = sum(
         len(set(answer[name].splitlines()) - set(starter[name].splitlines())) for name in answer if name in starter
     )
-    if new not in GAP:
+    if new not in GAP and not made:
         found.append(f"solution: {new} lines that the exercise does not have; {GAP.start} to {GAP.stop - 1}")
     for kind, texts in (("exercise", starter), ("solution", answer)):
         wrong = stage.problem(texts)

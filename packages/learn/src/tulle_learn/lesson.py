@@ -47,6 +47,8 @@ class Settings:
     """Files of the exercise that are manifests: applied when saved."""
     config_map: str
     """`namespace/name` of a ConfigMap that holds the exercise's files, for programs in pods; empty for none."""
+    install: str
+    """A distribution in the exercise's folder that the learner makes: installed with pip, not only found."""
     starter_fails: Failure
     minutes: int
 
@@ -188,7 +190,7 @@ def _settings(path: Path) -> Settings:
         table = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise LearnError(f"{path} is not TOML", str(error)) from None
-    known = {"system", "reload", "apply", "config_map", "starter_fails", "minutes"}
+    known = {"system", "reload", "apply", "config_map", "install", "starter_fails", "minutes"}
     if unknown := set(table) - known:
         raise LearnError(f"{path} has {', '.join(sorted(unknown))}", fix=f"there are {', '.join(sorted(known))}")
     try:
@@ -197,6 +199,7 @@ def _settings(path: Path) -> Settings:
             reload=tuple(table.get("reload", ())),
             apply=tuple(table.get("apply", ())),
             config_map=str(table.get("config_map", "")),
+            install=str(table.get("install", "")),
             starter_fails=Failure(**table["starter_fails"]),
             minutes=int(table["minutes"]),
         )

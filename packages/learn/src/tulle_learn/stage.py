@@ -9,6 +9,9 @@ beside an exercise.
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -76,6 +79,38 @@ def fill(stage: Path, texts: Mapping[str, str]) -> None:
         path = stage / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def install(stage: Path, source: Path, name: str) -> None:
+    """Make `stage` hold the distribution `source / name`, installed by pip, its source, and the files beside it.
+
+    Nothing is downloaded. Raises Mismatch when there is no such distribution, or pip refuses it; the stage is then as
+    it was.
+    """
+    texts = files(source)
+    wrong = problem(texts)
+    what = f"installing {name} with pip"
+    if wrong is None and f"{name}/pyproject.toml" not in texts:
+        _, kind, *words = name.split("-")
+        meaning = f"`tulle plugins new {kind} {'-'.join(words)}`, in that folder, makes it."
+        wrong = Observation(1, what, "there is none yet", f"the folder {name} beside use-it.yaml", False, meaning)
+    if wrong is not None:
+        raise Mismatch(wrong)
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "target"
+        command = [
+            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index",
+            "--no-build-isolation", "--target", str(target), str(source / name),
+        ]  # fmt: skip
+        ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        if ran.returncode:
+            said = "\n".join((ran.stderr or ran.stdout).strip().splitlines()[-8:])
+            raise Mismatch(Observation(1, what, said, "it is installed", False, "Nobody else could install it either."))
+        shutil.rmtree(stage, ignore_errors=True)
+        shutil.copytree(target, stage)
+    for path, text in texts.items():
+        (stage / path).parent.mkdir(parents=True, exist_ok=True)
+        (stage / path).write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _dist_info(texts: Mapping[str, str]) -> dict[str, str]:

@@ -59,7 +59,7 @@ class Workbench:
                 return self.reload(lesson, source)
             self._refuse_foreign()
             self.close()
-            wrong = self._fill(texts)
+            wrong = self._fill(lesson, source)
             if wrong is not None:
                 return wrong
             say("starting the lab (about 10 seconds) ...")
@@ -155,12 +155,15 @@ class Workbench:
 
     def reload(self, lesson: Lesson, source: Path) -> Observation | None:
         """Put the exercise, as it is now, into the running lab. What is wrong with it; None when it runs."""
-        wrong = self._fill(stage.files(source))
+        wrong = self._fill(lesson, source)
         return wrong if wrong is not None else self._settle(lesson, source, first=False)
 
-    def _fill(self, texts: Mapping[str, str]) -> Observation | None:
+    def _fill(self, lesson: Lesson, source: Path) -> Observation | None:
         try:
-            stage.fill(self.stage, texts)
+            if lesson.settings.install:
+                stage.install(self.stage, source, lesson.settings.install)
+            else:
+                stage.fill(self.stage, stage.files(source))
         except Mismatch as error:
             return error.seen
         return None
