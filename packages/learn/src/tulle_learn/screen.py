@@ -85,9 +85,10 @@ def _pair(label: str, text: str) -> list[str]:
 
 
 def hint(lesson: Lesson, layer: int) -> str:
-    """Layer 1 to 3."""
-    text = lesson.hints[layer - 1]
-    more = (
-        "" if layer == LAYERS else "\n(there is one more: again)" if layer == LAYERS - 1 else "\n(there are two more)"
-    )
-    return f"{click.style(f'Hint {layer} of {LAYERS}', bold=True)}\n{textwrap.indent(text, '  ')}{more}"
+    """Layer 1 to 3. Code (indented by four) keeps its lines, prose is wrapped."""
+    lines = []
+    for line in lesson.hints[layer - 1].splitlines():
+        lines += [line] if line.startswith("    ") else textwrap.wrap(line, 96, break_on_hyphens=False) or [""]
+    more = {1: "\n(there are two more: h again)", 2: "\n(there is one more: h again)"}.get(layer, "")
+    text = textwrap.indent("\n".join(lines), "  ")
+    return f"{click.style(f'Hint {layer} of {LAYERS}', bold=True)}\n{text}{more}"
