@@ -21,7 +21,7 @@ class Log:
         lines = [line for line in self.mesh.logs("deploy/app", "proxy").splitlines() if line.startswith("{")]
         found = [json.loads(line) for line in lines[self.read :]]
         self.read = len(lines)
-        return found
+        return [one for one in found if "failed" not in one]  # that line is the second one of its connection
 
 
 def told(lines: list[dict[str, Any]]) -> str:
@@ -59,12 +59,12 @@ def check(mesh: Mesh, see: See) -> None:
     see(
         1,
         "where that connection was going, as your `destination` reads it",
-        lines[0].get("destination"),
-        SERVER,
-        lines[0].get("destination") == SERVER,
+        f"{lines[0]['direction']} to {lines[0].get('destination')}",
+        f"outbound to {SERVER}",
+        f"{lines[0]['direction']} to {lines[0].get('destination')}" == f"outbound to {SERVER}",
         "A proxy that reads this wrong sends every request to the wrong place. Ports are in network byte order."
         if lines[0]["direction"] == "outbound"
-        else "It came in by the wrong port: outbound is 4140.",
+        else "It came in by the wrong port: the proxy takes the app's own calls for calls to the app.",
     )
     see(
         1,

@@ -70,7 +70,7 @@ def check(mesh: Mesh, see: See) -> None:
         told or "none",
         f"mesh;dur=N, N between 200 and {took:.0f} (what the client measured)",
         match is not None and 200 <= float(match[1]) <= took + 60,
-        "Seconds instead of milliseconds?"
+        "That is next to nothing: seconds instead of milliseconds, or both times were read before the answer."
         if match and float(match[1]) < 2
         else "The clock was read too late, or too early: before and after `await next`."
         if match

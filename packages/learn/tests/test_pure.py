@@ -258,6 +258,19 @@ def test_a_starter_has_to_fail_for_the_right_reason():
     assert "'hang'" in verify.judge_failure(BAD, Failure(1, "hang"), "it")[0]
 
 
+def test_the_readmes_commands_that_are_tried():
+    text = """```
+tulle lab get pods -A
+tulle lab down
+  tulle stat -n demo
+cd lessons
+tulle plugins new balancer x
+```
+tulle lab scale
+"""
+    assert verify.commands(text) == ["tulle lab get pods -A", "tulle stat -n demo"]
+
+
 def test_a_wrong_answer_is_the_solution_with_one_thing_changed():
     answer = Wrong("off by one", "a.py", "n - 1", "n", 1, "late")
     assert verify.spoiled({"a.py": "return n - 1\n"}, answer) == {"a.py": "return n\n"}

@@ -6,7 +6,12 @@ and progress are not touched; it is gone at the end, however that comes.
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,6 +63,8 @@ def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
             if not verdict.passed:
                 problems.append(f"{lesson.name}: the solution does not pass:\n{screen.verdict(lesson, verdict)}")
                 break
+        if not problems:
+            problems += _commands(lesson, bench)
         answers = lesson.wrong() if wrong else []
         for answer in answers:
             source = copies / "wrong"
@@ -71,6 +78,35 @@ def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
     # told, not judged: seconds are the machine's as much as the lesson's
     slow = ", slow" if slowest > SECONDS or reload > RELOAD else ""
     say(f"{state:<4} {lesson.name}: reload {reload:.1f} s, check {slowest:.1f} s, {runs} runs{known}{slow}")
+    return problems
+
+
+def commands(readme: str) -> list[str]:
+    """The lines of a README's code blocks that can be tried in the lesson's lab. Pure.
+
+    `tulle learn` is what runs us, `down` would end the lab, and `plugins new` writes files.
+    """
+    lines = [line.strip() for block in _FENCE.findall(readme) for line in block.splitlines()]
+    return [line for line in lines if line.startswith("tulle ") and not _NOT_TRIED.match(line)]
+
+
+_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+_NOT_TRIED = re.compile(r"tulle (learn|lab down|plugins new)\b")
+
+
+def _commands(lesson: Lesson, bench: Workbench) -> list[str]:
+    """Run them, in order; those that fail."""
+    problems = []
+    environment = {**os.environ, "TULLE_LAB_STATE": str(bench.state.path), "NO_COLOR": "1"}
+    for line in commands((lesson.folder / "README.md").read_text()):
+        command, _, may_fail = line.partition(" || true")
+        words = [sys.executable, "-m", "tulle_cli.main", *shlex.split(command)[1:]]
+        ran = subprocess.run(
+            words, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False, timeout=60
+        )
+        if ran.returncode and not (may_fail or line.endswith("|| true")):
+            said = (ran.stderr or ran.stdout).strip().splitlines()[-1:]
+            problems.append(f"{lesson.name}/README.md: {line!r} fails: {' '.join(said)}")
     return problems
 
 
