@@ -157,22 +157,32 @@ class Mesh:
         self.client.ask("ready", {"keys": [["Deployment", namespace, deployment]], "timeout": seconds})
 
     def renew(self, deployment: str, namespace: str = "demo", seconds: float = 15.0) -> None:
-        """Kill the Deployment's pods and wait for new ones: they read the exercise as it is now. Raises LabError."""
-        request = {"kind": "deployments", "namespace": namespace, "name": deployment}
-        labels = self.client.ask("get", request)["groups"][0]["items"][0]["spec"]["selector"]["matchLabels"]
-        pods = self.client.ask("get", {"kind": "pods", "namespace": namespace, "selector": labels})["groups"][0][
-            "items"
-        ]
-        self.delete("pods", *(pod["metadata"]["name"] for pod in pods), namespace=namespace)
-        gone = {pod["metadata"]["name"] for pod in pods}
+        """Kill the Deployment's pods, and wait until there are new ones, ready or not. Raises LabError."""
+        old = {pod["metadata"]["name"] for pod in self._pods_of(deployment, namespace)}
+        self.delete("pods", *old, namespace=namespace)
 
         def is_new() -> bool | None:
-            found = self.client.ask("get", {"kind": "pods", "namespace": namespace, "selector": labels})
-            names = {pod["metadata"]["name"] for pod in found["groups"][0]["items"]}
-            return True if names and not names & gone else None
+            names = {pod["metadata"]["name"] for pod in self._pods_of(deployment, namespace)}
+            return True if names and not names & old else None
 
-        self.until(is_new, seconds)
-        self.ready(deployment, namespace, seconds)
+        if self.until(is_new, seconds) is None:
+            raise LabError(f"the pods of {namespace}/{deployment} are not replaced", f"within {seconds:g} s")
+
+    def restarts(self, deployment: str, namespace: str = "demo") -> int:
+        """How often a container of its pods has ended and was run again: the most of any."""
+        statuses = [pod.get("status", {}) for pod in self._pods_of(deployment, namespace)]
+        lists = [
+            status.get(kind) or [] for status in statuses for kind in ("initContainerStatuses", "containerStatuses")
+        ]
+        return max((int(one.get("restartCount", 0)) for found in lists for one in found), default=0)
+
+    def _pods_of(self, deployment: str, namespace: str) -> list[dict[str, Any]]:
+        found = self.get("deployments", deployment, namespace)
+        if found is None:
+            raise LabError(f"there is no Deployment {deployment} in namespace {namespace}")
+        request = {"kind": "pods", "namespace": namespace, "selector": found["spec"]["selector"]["matchLabels"]}
+        items: list[dict[str, Any]] = self.client.ask("get", request)["groups"][0]["items"]
+        return items
 
     def rollout(self, deployment: str, namespace: str = "demo", seconds: float = 30.0) -> None:
         """Replace the Deployment's pods one after another, as an update does, and wait. Raises LabError."""

@@ -34,6 +34,9 @@ SECONDS = 20.0
 """A check should not take longer on an idle laptop."""
 _UP = 90.0
 _RELOAD = 20.0
+_LOOK = 1.5
+_ENDINGS = 2
+"""Restarts after which a program is believed to end at once, each time."""
 _SYSTEM = "tulle-system"
 
 
@@ -175,10 +178,9 @@ class Workbench:
         for target in lesson.settings.reload:
             namespace, deployment = target.split("/")
             try:
-                if first:
-                    self.mesh.ready(deployment, namespace, _RELOAD)
-                else:
-                    self.mesh.renew(deployment, namespace, _RELOAD)
+                if not first:
+                    self.mesh.renew(deployment, namespace)
+                self._ready(deployment, namespace)
             except LabError as error:
                 return self._does_not_run(deployment, namespace, error)
         # only now the rest: it may need what the exercise is (a control plane, a webhook)
@@ -188,6 +190,16 @@ class Workbench:
             if wrong is not None:
                 return wrong
         return None
+
+    def _ready(self, deployment: str, namespace: str) -> None:
+        """Wait until it is ready. Raises LabError; early when it keeps ending, since waiting would not mend that."""
+        deadline = time.monotonic() + _RELOAD
+        while True:
+            try:
+                return self.mesh.ready(deployment, namespace, _LOOK)
+            except LabError:
+                if time.monotonic() > deadline or self.mesh.restarts(deployment, namespace) >= _ENDINGS:
+                    raise
 
     def _does_not_run(self, deployment: str, namespace: str, error: LabError) -> Observation:
         said = self.mesh.logs(f"deploy/{deployment}", namespace=namespace, tail=8).rstrip()
