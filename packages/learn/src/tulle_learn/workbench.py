@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 SECONDS = 20.0
 """A check should not take longer on an idle laptop."""
 _UP = 90.0
-_RELOAD = 20.0
+_RELOAD = 30.0
 _LOOK = 1.5
 _ENDINGS = 2
 """Restarts after which a program is believed to end at once, each time."""
@@ -93,7 +93,8 @@ class Workbench:
                 return Observation(0, "applying lab.yaml", "\n".join(result["warnings"]), "it is accepted", False)
             for key in result["keys"] if system else ():
                 try:
-                    self.client.ask("ready", {"keys": [key], "timeout": _RELOAD})
+                    if key[0] == "Deployment":
+                        self._ready(key[2], key[1], _UP)
                 except LabError as error:
                     return self._does_not_run(key[2], key[1], error)
         return None
@@ -180,7 +181,7 @@ class Workbench:
             try:
                 if not first:
                     self.mesh.renew(deployment, namespace)
-                self._ready(deployment, namespace)
+                self._ready(deployment, namespace, _UP if first else _RELOAD)
             except LabError as error:
                 return self._does_not_run(deployment, namespace, error)
         # only now the rest: it may need what the exercise is (a control plane, a webhook)
@@ -191,9 +192,9 @@ class Workbench:
                 return wrong
         return None
 
-    def _ready(self, deployment: str, namespace: str) -> None:
+    def _ready(self, deployment: str, namespace: str, seconds: float) -> None:
         """Wait until it is ready. Raises LabError; early when it keeps ending, since waiting would not mend that."""
-        deadline = time.monotonic() + _RELOAD
+        deadline = time.monotonic() + seconds
         while True:
             try:
                 return self.mesh.ready(deployment, namespace, _LOOK)
