@@ -1,6 +1,7 @@
 """The parts that decide, without a lab: lessons as files, progress, the loop's keys, verdicts, the stage, the form."""
 
 import json
+import os
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -217,6 +218,15 @@ def test_the_stage_never_holds_files_of_two_sources(tmp_path):
     stage.fill(tmp_path, {"a.py": "x = 1\n", "deep/b.py": "y = 1\n"})
     stage.fill(tmp_path, {"c.py": "z = 1\n"})
     assert [path.name for path in tmp_path.rglob("*")] == ["c.py"]
+
+
+def test_the_labs_other_users_can_read_the_stage(tmp_path):
+    before = os.umask(0o077)
+    try:
+        stage.fill(tmp_path / "stage", {"a.py": "x = 1\n", "deep/b.py": "y = 1\n"})
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o005 for path in (tmp_path / "stage").rglob("*")} == {0o004, 0o005}
 
 
 @pytest.mark.parametrize(

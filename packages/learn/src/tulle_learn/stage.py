@@ -75,10 +75,7 @@ def fill(stage: Path, texts: Mapping[str, str]) -> None:
             shutil.rmtree(entry)
         elif entry.name not in wanted:
             entry.unlink()
-    for name, text in wanted.items():
-        path = stage / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    _write(stage, wanted)
 
 
 def install(stage: Path, source: Path, name: str) -> None:
@@ -108,9 +105,17 @@ def install(stage: Path, source: Path, name: str) -> None:
             raise Mismatch(Observation(1, what, said, "it is installed", False, "Nobody else could install it either."))
         shutil.rmtree(stage, ignore_errors=True)
         shutil.copytree(target, stage)
-    for path, text in texts.items():
-        (stage / path).parent.mkdir(parents=True, exist_ok=True)
-        (stage / path).write_text(text, encoding="utf-8", errors="surrogateescape")
+    _write(stage, texts)
+
+
+def _write(stage: Path, texts: Mapping[str, str]) -> None:
+    """The files, for everybody to read: the lab's programs are other users, whatever the learner's umask is."""
+    for name, text in texts.items():
+        path = stage / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    for path in (stage, *stage.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _dist_info(texts: Mapping[str, str]) -> dict[str, str]:
