@@ -28,7 +28,8 @@ class TulleMesh(tulle.Tulle):
         tulle.tell(f"{name}.json", meshed(MESHED, self.app.ip))
 
     def start(self) -> None:
-        self.processes = [tulle.start_proxy(self.world, pod.name, pod, self.exporters, self.compiled) for pod in (self.app, self.pod)]
+        pods = (self.app, self.pod)
+        self.processes = [tulle.start_proxy(self.world, pod.name, pod, self.exporters, self.compiled) for pod in pods]
         wait_for("answer", self.reachable, self.processes[1], self.name)
 
     def address(self, service: Service) -> tuple[str, int]:
