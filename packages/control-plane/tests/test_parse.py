@@ -3,7 +3,7 @@
 import copy
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tulle_control_plane.core.parse import Parser
 from tulle_control_plane.core.ports import PortSet
@@ -139,6 +139,7 @@ FIELDS = [
 ]  # fmt: skip
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.data())
 def test_whatever_a_field_holds_it_is_read_or_refused(make, data):
     good = [

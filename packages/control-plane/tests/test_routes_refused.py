@@ -3,6 +3,8 @@
 import copy
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 RULE = {
     "name": "one",
@@ -181,3 +183,27 @@ def test_wrong_fields_of_a_grpc_route(world, make, rule, words):
     route = make.route(rules=[rule])
     route["kind"] = "GRPCRoute"
     assert f"spec.rules[0].{words}" in world(route).rejected["GRPCRoute default/app-b"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["*", "/", "1s"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def places(value, way=()):
+    """Where there is something in a rule: the ways to it."""
+    if way:
+        yield way
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for step, each in inner:
+        yield from places(each, (*way, step))
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.sampled_from(sorted(places(RULE), key=str)), JSON)
+def test_whatever_a_field_of_a_rule_holds_it_is_read_or_refused(world, make, where, what):
+    w = world(make.service("app-b", "10.96.0.7"), make.route(rules=[put(RULE, where, what)]))
+    # read: then it can be compiled and sent; refused: with its path
+    assert w.destination().routes or w.rejected["HTTPRoute default/app-b"].startswith("spec.rules[0]")
