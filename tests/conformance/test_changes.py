@@ -9,7 +9,7 @@ import trio
 
 pytestmark = pytest.mark.trio
 
-CHANGES = int(os.environ.get("TULLE_CHANGES", "30"))
+CHANGES = int(os.environ.get("TULLE_CHANGES", "15"))
 """1,000 in `make acceptance FULL=1`."""
 CLIENTS, EACH = 4, 25
 
