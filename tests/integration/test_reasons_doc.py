@@ -121,7 +121,7 @@ def test_statuses_are_those_of_the_code(row):
     elif row.slug in policies:
         assert row.status == policies[row.slug]
     else:
-        assert row.slug in ("refused", "fault", "cors-preflight", "redirect")
+        assert row.slug in ("refused", "fault", "cors-preflight", "redirect", "external-policy")
 
 
 def test_the_page_is_what_the_module_says():

@@ -4,7 +4,7 @@ import copy
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tulle_cli.canary import route
 from tulle_cli.canary.machine import Progress
@@ -58,6 +58,7 @@ def test_weights_too_fine_to_be_whole_are_refused():
 WEIGHTS = st.integers(0, 100)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)  # others use this machine, too
 @given(
     st.lists(st.tuples(st.sampled_from(["app-b", "app-b2", "x", "y"]), WEIGHTS), min_size=1, max_size=4,
              unique_by=lambda pair: pair[0]),

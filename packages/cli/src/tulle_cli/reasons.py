@@ -111,6 +111,12 @@ REASONS = (
            "The policies that hold for the Service; the proxy's log names the request.", POLICIES),
     Reason("rate-limited", POLICY, 429, "More requests than a rate-limit policy allows; `retry-after` says for how "
            "long.", "The policy's `requests` and `per`, and who calls so often.", POLICIES),
+    Reason("quota-exhausted", POLICY, 429, "All proxies together have used up what a shared-quota policy allows; "
+           "`retry-after` says for how long.", "The policy's quota, and who calls so often.", POLICIES),
+    Reason("external-policy", POLICY, None, "An external policy refused the request, or answered it, and gave no "
+           "reason of its own.", "What the external service decides by; its log.", POLICIES),
+    Reason("external-unavailable", POLICY, 503, "The service that an external policy asks did not answer in time, and "
+           "the policy says to refuse then.", "Is that service ready, and quick enough?", POLICIES),
     Reason("circuit-open", POLICY, 503, "Every endpoint of the backend has failed so often that its circuit is open; "
            "`retry-after` says for how long.", "Why the endpoints fail: their figures and logs.", STAT),
     Reason("overflow", POLICY, 503, "A circuit-breaker policy allows no more requests or connections at a time.",
