@@ -113,6 +113,13 @@ def test_a_rate_is_never_exceeded(targets):
     assert report["statuses"] == {"200": report["requests"]}
 
 
+def test_what_was_begun_at_a_rate_is_waited_for(targets):
+    targets.told("be?delay=0.2")
+    [report] = targets.ask(1, options=("--rate", 20, "--seconds", 0.5, "--connections", 20))
+    assert report["requests"] > 0
+    assert report["statuses"] == {"200": report["requests"]}
+
+
 def test_nobody_there_is_no_figure():
     words = [sys.executable, str(LOAD / "ask.py"), f"http://127.0.0.1:{free_ports()}/", "--requests", "1"]
     assert subprocess.run(words, capture_output=True, timeout=60, check=False).returncode != 0

@@ -132,6 +132,7 @@ class Asker:
             await asyncio.sleep(TICK)
         took = time.monotonic() - began
         self.allowed = 0  # what has not begun by now is not begun any more
+        self.over.clear()  # it was idle now and then
         await self.finish()
         self.report.end_round(took)
 
