@@ -1,5 +1,5 @@
 # The only commands to know. Each does the set-up that it needs (scripts/setup; nothing when nothing changed).
-.PHONY: demo learn test lint bench bench-profile fuzz e2e proto acceptance alone lock clean
+.PHONY: demo learn test lint bench bench-profile bench-costs fuzz e2e proto acceptance alone lock clean
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE
 PY := .venv/bin/python
@@ -30,6 +30,9 @@ bench: setup     ## next to Envoy, HAProxy and nginx, in one run of a minute (FU
 
 bench-profile: setup ## what one request costs, layer by layer
 	@scripts/bench profile
+
+bench-costs: setup ## what each policy and each exporter adds to a request, as a ratio to none
+	@scripts/bench costs
 
 fuzz: setup      ## what must hold of the HTTP/1.1 codec for all bytes (SECONDS=15 for each target)
 	@scripts/fuzz $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)

@@ -18,8 +18,15 @@ ASKED: dict[str, dict[str, Any]] = {
     "headers": {"request": {"set": {"x-tenant": "blue"}}, "response": {"remove": ["server"]}},
     "mirror": {"service": "shadow", "port": 80, "percent": 1},
     "cors": {"allow_origins": ["https://shop.example"]},
+    "compression": {},
 }
-INBOUND = ("cors",)
+LEFT_OUT = {
+    "external": "a request waits for another process's answer",
+    "shared-quota": "it needs a control plane that lends it a share; until then it is a rate-limit",
+}
+"""Policies without a line, and why."""
+
+INBOUND = ("cors", "compression")
 """These run at the server only."""
 
 OPTIONS: dict[str, dict[str, str]] = {

@@ -1,8 +1,9 @@
 """`scripts/bench costs`: what each policy and each exporter adds to a request, as a ratio to none. Some minutes.
 
-    scripts/bench costs [--no-instructions] [--write]
+    scripts/bench costs [--no-instructions | --no-times] [--write]
 
-Prints a table; `--write` puts it into docs/performance.md. Exits 1 when the default ones together cost more than BAR.
+Prints a table; `--write` puts it into docs/performance.md (with `--no-times` where the machine is not quiet). Exits 1
+when the default ones together cost more than BAR.
 Owns the table and its bar. What is measured is costs.py's.
 """
 
@@ -56,12 +57,12 @@ def found(rounds: Rounds, counts: Mapping[str, float]) -> list[Cost]:
     return made
 
 
-def table(rows: Sequence[Cost]) -> report.Table:
+def table(rows: Sequence[Cost], *, times: bool = True) -> report.Table:
     """For a terminal or the page."""
-    lines = [["", "instructions", "ratio", "CPU time, ratio"]]
+    lines = [["", "instructions", "ratio", *(["CPU time, ratio"] if times else [])]]
     for row in rows:
         counted = ["", ""] if row.instructions is None else [f"{row.added:+,.0f}", f"{row.instructions:.2f}"]
-        lines.append([row.name, *counted, f"{row.time:.2f}"])
+        lines.append([row.name, *counted, *([f"{row.time:.2f}"] if times else [])])
     return lines
 
 
@@ -85,8 +86,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench costs", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-instructions", action="store_true", help="do not count under valgrind")
+    parser.add_argument("--no-times", action="store_true", help="tell instructions alone")
     parser.add_argument("--write", action="store_true", help="put the table into docs/performance.md")
     options = parser.parse_args()
+    if options.no_times and (options.no_instructions or not callgrind.available()):
+        parser.error("--no-times leaves nothing to tell without instructions (apt-get install valgrind)")
     names = [name for name, _ in costs.lines(load(kinds=("policy", "exporter")))]
     rounds = measured(["costs"])  # first, since it leaves bytecode behind: to compile under valgrind takes minutes
     counts: dict[str, float] = {}
@@ -98,12 +102,13 @@ def main() -> int:
             why = str(error)
     rows = found(rounds, counts)
     holds, words = verdict(rows)
-    print(report.text(table(rows)) + "\n\n" + words)
+    told = table(rows, times=not options.no_times)
+    print(report.text(told) + "\n\n" + words)
     if why:
         print(f"Instructions were not counted: {why}.")
     if options.write:
         page = document.PAGE.read_text()
-        document.PAGE.write_text(document.replaced(page, f"{document.markdown(table(rows))}\n\n{words}.", BEGIN, END))
+        document.PAGE.write_text(document.replaced(page, f"{document.markdown(told)}\n\n{words}.", BEGIN, END))
     return 0 if holds else 1
 
 
