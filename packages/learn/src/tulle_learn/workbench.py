@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -76,7 +77,7 @@ class Workbench:
 
     def _up(self, lesson: Lesson, texts: Mapping[str, str]) -> Observation | None:
         """Start the lab and apply lab.yaml: Tulle's own parts first, since pods are admitted by them."""
-        if start(self.state, (str(self.stage),)) is None:
+        if start(self.state, (os.path.realpath(self.stage),)) is None:
             raise LearnError("a lab is just starting or ending", fix="wait a moment, and again")
         self._record(lesson)
         if lesson.settings.system:
