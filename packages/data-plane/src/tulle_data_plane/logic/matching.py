@@ -21,7 +21,7 @@ from typing import NamedTuple, TypeAlias
 
 from tulle_plugin_api.patterns import pattern
 
-from tulle_data_plane.logic.table import Kind, Request, Row, Source, Value, field_of, parameters_of, path_of
+from tulle_data_plane.logic.table import From, Kind, Request, Row, Source, Value, field_of, parameters_of, path_of
 
 NONE = 1 << 60
 """No row: higher than every number."""
@@ -127,8 +127,7 @@ class _Numbered(NamedTuple):
         found += [_header(v) for v in row.headers if v.kind is not Kind.EXACT or ("header", v.name) not in but]
         found += [_parameter(v) for v in row.query if v.kind is not Kind.EXACT or ("query", v.name) not in but]
         if row.source is not None:
-            asked, source = row.source, self.source
-            found.append(lambda request, parameters: asked.fits(source))
+            found.append(_asked_by(row.source, self.source))
         return tuple(found)
 
 
@@ -211,6 +210,10 @@ def _asker(fact: _Fact) -> Callable[[Request, Parameters], str | None]:
     if word == "header":
         return lambda request, parameters: field_of(request, name)
     return lambda request, parameters: parameters.get(name)
+
+
+def _asked_by(clients: From, source: Source) -> _Holds:
+    return lambda request, parameters: clients.fits(source)
 
 
 def _method_is(method: str) -> _Holds:
