@@ -26,7 +26,7 @@ def test_a_state_folder_of_somebody_else_is_one_message(monkeypatch):
 
 
 def test_ctrl_c_says_that_a_lab_may_be_running(monkeypatch, tmp_path):
-    def interrupted(_):
+    def interrupted(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setenv("TULLE_LAB_STATE", str(tmp_path / "lab"))
