@@ -5,7 +5,6 @@ from __future__ import annotations
 TITLES = {
     "tulle": "Tulle",
     "tulle-quiet": "Tulle, no access log",
-    "tulle-interpreted": "Tulle, interpreted",
     "haproxy": "HAProxy",
     "nginx": "nginx",
     "envoy": "Envoy",
@@ -18,7 +17,7 @@ TITLES = {
 }
 
 PROXIES = ("tulle", "tulle-quiet", "haproxy", "nginx")
-YARDSTICKS = ("floor", "direct", "envoy-redirected", "tulle-interpreted")
+YARDSTICKS = ("floor", "direct", "envoy-redirected")
 """Columns of the two tables of ratios to Envoy."""
 
 BASELINES = {

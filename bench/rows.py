@@ -109,7 +109,7 @@ def _idle(subject: Subject, seconds: float, _: Samples) -> Sample:
 
 
 LATENCY = (*PROXIES, *QUIET, "floor", "direct")
-REDIRECTED = (*ALL, "envoy-redirected", "tulle-interpreted")
+REDIRECTED = (*ALL, "envoy-redirected")
 MESHES = ("tulle-mesh", "envoy-mesh")
 
 ROWS: tuple[Row, ...] = (

@@ -21,7 +21,6 @@ from bench.world import World, world
 SUBJECTS: dict[str, Callable[[World, str], Subject]] = {
     "tulle": tulle.Tulle,
     "tulle-quiet": tulle.TulleQuiet,
-    "tulle-interpreted": tulle.TulleInterpreted,
     "envoy": envoy.Envoy,
     "envoy-quiet": envoy.EnvoyQuiet,
     "haproxy": haproxy.HAProxy,

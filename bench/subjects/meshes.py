@@ -29,7 +29,7 @@ class TulleMesh(tulle.Tulle):
 
     def start(self) -> None:
         pods = (self.app, self.pod)
-        self.processes = [tulle.start_proxy(self.world, pod.name, pod, self.exporters, self.compiled) for pod in pods]
+        self.processes = [tulle.start_proxy(self.world, pod.name, pod, self.exporters) for pod in pods]
         wait_for("answer", self.reachable, self.processes[1], self.name)
 
     def address(self, service: Service) -> tuple[str, int]:

@@ -21,8 +21,6 @@ from bench.subjects.subject import Subject
 from bench.world import CONTROL_PLANE_IP, RUN, Broken, Pod, World, run, wait_for
 
 BIN = Path(sys.executable).parent
-COMPILED = Path(__file__).parents[2] / ".tulle/compiled"
-"""Where scripts/compile has put the request's path (scripts/bench sees to it)."""
 UID = 4140
 ADMIN = 4191
 GRPC, API = 8086, 8085
@@ -72,14 +70,13 @@ class Tulle(Subject):
 
     title = "Tulle"
     exporters: ClassVar[str] = "prometheus,access-log"
-    compiled: ClassVar[bool] = True
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
         redirect(self.pod)
 
     def start(self) -> None:
-        self.processes = [start_proxy(self.world, self.name, self.pod, self.exporters, self.compiled)]
+        self.processes = [start_proxy(self.world, self.name, self.pod, self.exporters)]
 
     def address(self, service: Service) -> tuple[str, int]:
         """The Service's own; the kernel's rules lead to the proxy."""
@@ -106,13 +103,6 @@ class Tulle(Subject):
             raise Broken(f"{self.name} has counted {counted} requests of {requests:g}: its telemetry was not at work")
 
 
-class TulleInterpreted(Tulle):
-    """As learners run it: nothing compiled (scripts/compile)."""
-
-    title = "Tulle, interpreted"
-    compiled = False
-
-
 class TulleQuiet(Tulle):
     """Without."""
 
@@ -126,15 +116,13 @@ def redirect(pod: Pod) -> None:
     run("nsenter", f"--net=/run/netns/{pod.name}", str(BIN / "tulle-init"), "--skip-inbound-ports", str(ADMIN))
 
 
-def start_proxy(world: World, name: str, pod: Pod, exporters: str, compiled: bool) -> Any:
+def start_proxy(world: World, name: str, pod: Pod, exporters: str) -> Any:
     """One `tulle-proxy`, with what the injector gives it; ready when this returns."""
     env = {
         "TULLE_POD_NAME": name, "TULLE_POD_NAMESPACE": NAMESPACE, "TULLE_POD_IP": pod.ip, "TULLE_POD_IPS": pod.ip,
         "TULLE_NODE_NAME": "node", "TULLE_SERVICE_ACCOUNT": "default", "TULLE_WORKLOAD": f"deployment/{name}",
         "TULLE_CONTROL_PLANE": f"{CONTROL_PLANE_IP}:{GRPC}", "TULLE_EXPORTERS": exporters,
     }
-    if compiled:
-        env["PYTHONPATH"] = str(COMPILED)
     process = world.start(name, [str(BIN / "tulle-proxy")], pod=pod, core=world.proxy_core, uid=UID, env=env)
     wait_for("/ready", lambda: get(pod.ip, ADMIN, "/ready")[0] == 200, process, name)
     return process

@@ -44,7 +44,6 @@ class Strand:
         "child", "coroutine", "covered", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel",
         "task", "tick",
     )  # fmt: skip
-    __deletable__ = ("coroutine", "task")  # said to mypyc; Python deletes what it is told to
 
     def __init__(self, task: trio.lowlevel.Task | None, coroutine: Coroutine[Any, Any, object]) -> None:
         self.task = task

@@ -11,15 +11,14 @@ A plugin is a module (or object) named by an entry point in the group "tulle":
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pluggy
 
 from tulle_plugin_api.protocols import BalancerFactory, CatalogFactory, Check, ExporterFactory, Policy
 
 PROJECT = "tulle"
-Hook = TypeVar("Hook", bound=Callable[[], object])
 CONTRACT_VERSION = 1
 """Raised when a plugin that follows the old contract would misbehave under the new one; additions do not raise it.
 
@@ -28,15 +27,7 @@ when the module cannot even be imported here. One that says nothing is taken to 
 """
 
 hookspec = pluggy.HookspecMarker(PROJECT)
-_mark = pluggy.HookimplMarker(PROJECT)
-
-
-def hookimpl(function: Hook) -> Hook:
-    """Marks a plugin's function as the hook of its name."""
-    try:
-        return _mark(function)
-    except AttributeError:  # it is compiled (scripts/compile), and cannot have the attribute that is the mark
-        return _mark(cast(Hook, lambda: function()))
+hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
 @hookspec
