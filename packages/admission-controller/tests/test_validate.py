@@ -29,6 +29,21 @@ class Raises(Limit):
         raise ZeroDivisionError("a plugin's own fault")
 
 
+def test_a_plugin_that_was_installed_meanwhile_is_asked_for():
+    policies = {}
+
+    def find(kind, name):
+        if (kind, name) == ("policy", "limit"):
+            policies[name] = Limit()
+
+    judge = policy_judge(policies, {}, find)
+    target = {"kind": "Service", "name": "a"}
+    policy = {"apiVersion": "tulle.dev/v1alpha1", "kind": "MeshPolicy", "spec": {"targetRef": target, "type": "limit"}}
+    assert not any("is installed" in problem for problem in judge(policy))
+    policy["spec"] = {**policy["spec"], "type": "limt"}
+    assert any("no policy plugin 'limt' is installed; did you mean 'limit'?" in problem for problem in judge(policy))
+
+
 JUDGE = policy_judge({"limit": Limit(), "raises": Raises()}, {"round-robin": object})
 
 

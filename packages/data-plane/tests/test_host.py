@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import trio
-from tulle_data_plane.host import MAX_OBSERVER_FAILURES
+from tulle_data_plane.host import MAX_COUNTERS, MAX_OBSERVER_FAILURES
 from tulle_plugin_api import Address, Exchange, Exporter
 from tulle_testkit import echo_upstream, http_upstream
 
@@ -90,7 +90,20 @@ async def test_counters_are_named_and_added(mesh, harness):
     async with mesh() as m:
         m.host.count("things_total")
         m.host.count("things_total", 2.5)
-        assert m.proxy.counters()["tulle_proxy_things_total"] == 3.5
+        m.host.count("things_total", reason="late")
+        found = m.proxy.counters()
+        assert found["tulle_proxy_things_total"] == 3.5
+        assert found['tulle_proxy_things_total{reason="late"}'] == 1
+
+
+async def test_there_is_a_bound_to_what_policies_can_count(mesh, harness):
+    async with mesh() as m:
+        for number in range(MAX_COUNTERS + 10):
+            m.host.count("paths_total", path=f"/{number}")
+        assert len(m.host.counters) == MAX_COUNTERS + 1
+        assert m.counter("counters_overflow_total") >= 10
+        m.host.count("paths_total", path="/0")
+        assert m.host.counters['tulle_proxy_paths_total{path="/0"}'] == 2
 
 
 # --- exporters of the proxy ----------------------------------------------------------------------------------------

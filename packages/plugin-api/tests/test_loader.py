@@ -261,6 +261,65 @@ def test_built_ins_may_be_left_for_later(site):
     assert plugins.names("balancer") == ["mine", "never", "theirs"]
 
 
+def test_what_is_asked_for_and_cannot_be_loaded_says_why(site):
+    site("policy-broken", "import no_such_module", distribution="tulle-policy-broken")
+    plugins = load(builtins_later=True)
+    assert plugins.find("policy", "broken") is None
+    said = plugins.missing("policy", "broken")
+    assert said == (
+        "policy 'broken' could not be loaded: ModuleNotFoundError: No module named 'no_such_module'"
+    )
+    assert [info.name for info in plugins.failures] == ["policy-broken"]
+
+
+def test_what_nobody_has_is_told_with_what_there_is(site):
+    site("balancer-mine", GOOD % "mine")
+    site("acme", "import no_such_module")
+    plugins = load()
+    assert plugins.missing("balancer", "yours") == (
+        "balancer 'yours' is not installed; there are mine; not loaded: "
+        "acme (ModuleNotFoundError: No module named 'no_such_module')"
+    )
+    assert plugins.missing("catalog", "x").startswith("catalog 'x' is not installed; there are none")
+
+
+def test_what_is_installed_while_a_program_runs_is_found_when_it_is_asked_for(site):
+    site("balancer-mine", GOOD % "mine")
+    plugins = load(kinds=["balancer"])
+    site("balancer-late", GOOD % "late")
+    site("catalog-late", "raise AssertionError('not wanted here')")
+    assert plugins.find("balancer", "mine") is not None
+    assert "late" not in plugins.balancers, "nobody has asked"
+    assert plugins.find("balancer", "late") is plugins.balancers["late"]
+    assert [info.name for info in plugins.infos] == ["balancer-mine", "balancer-late"]
+
+
+def test_what_is_uninstalled_while_a_program_runs_is_known_to_be_gone_and_works_on(site, tmp_path):
+    site("balancer-mine", GOOD % "mine", distribution="acme")
+    plugins = load({"by hand": Everything()})
+    assert plugins.gone() == {}
+    next(tmp_path.glob("acme-*.dist-info")).rename(tmp_path / "gone")
+    assert plugins.gone() == {("balancer", "mine"): "acme"}
+    assert plugins.find("balancer", "mine") is not None
+
+
+def test_who_watches_is_told_of_each_import_and_its_end(site):
+    site("balancer-mine", GOOD % "mine")
+    site("policy-broken", "import no_such_module")
+    told = []
+    load(on_load=told.append)
+    assert told == ["balancer-mine", "", "policy-broken", ""]
+
+
+def test_who_provides_what_and_whether_it_is_the_meshs_own(site):
+    site("acme", GOOD % "mine")
+    site("balancer-own", GOOD % "own", distribution="tulle-balancer-own")
+    plugins = load()
+    assert plugins.provider("balancer", "mine") == "acme"
+    assert plugins.provider("policy", "nobodys") == "policy-nobodys"
+    assert [plugins.is_built_in("balancer", name) for name in ("mine", "own", "nobodys")] == [False, True, False]
+
+
 class Everything:
     """A plugin given by hand, as an object, which provides one of each kind."""
 

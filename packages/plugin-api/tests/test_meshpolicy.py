@@ -4,7 +4,7 @@ import copy
 
 import pytest
 from tulle_plugin_api import Config, ConfigError, Duration, Policy, duration
-from tulle_plugin_api.meshpolicy import validate
+from tulle_plugin_api.meshpolicy import plugin_of, validate
 
 
 class LimitConfig(Config):
@@ -160,6 +160,20 @@ def test_what_is_wrong_and_what_would_be_right(path, value, problem):
 def test_balancers(config, problem):
     obj = changed("spec", {"targetRef": {"kind": "Mesh"}, "type": "balancer", "config": config})
     assert validate(obj, POLICIES, BALANCERS) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ({"type": "retry"}, ("policy", "retry")),
+        ({"type": "balancer", "config": {"name": "random"}}, ("balancer", "random")),
+        ({"type": "balancer"}, None),
+        ({"type": ["retry"]}, None),
+        (None, None),
+    ],
+)
+def test_which_plugin_it_names(spec, names):
+    assert plugin_of({"spec": spec}) == names
 
 
 def test_all_problems_at_once():

@@ -131,7 +131,8 @@ def test_what_is_counted_can_be_read():
     runtime.count("a_total")
     runtime.count("a_total", 2)
     runtime.count("b_total", 0)
-    assert runtime.counters == {"a_total": 3, "b_total": 0}
+    runtime.count("b_total", reason="late", side="in")
+    assert runtime.counters == {"a_total": 3, "b_total": 0, 'b_total{reason="late",side="in"}': 1}
 
 
 def test_background_work_outlives_its_caller_and_harms_nobody(caplog):
@@ -221,6 +222,7 @@ def test_a_policy_has_no_endpoint_part_and_sends_nowhere_unless_it_says_so():
 
     assert Some().build_endpoint(Plain(), next, TrioRuntime()) is next
     assert Some().backends(Plain()) == ()
+    assert Some().on_failure(Plain()) == "closed"
 
 
 @pytest.mark.parametrize(("given", "problem"), [(101, "<= 100.0"), (-1, ">= 0"), ("10%", "got str")])

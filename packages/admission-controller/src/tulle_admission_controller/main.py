@@ -54,7 +54,7 @@ def run(arguments: list[str]) -> int:
             return 2
         watched.start()
         waiting = watched.not_ready
-    deciders = Deciders(config.inject, namespaces, policy_judge(plugins.policies, plugins.balancers))
+    deciders = Deciders(config.inject, namespaces, policy_judge(plugins.policies, plugins.balancers, plugins.find))
     try:
         asyncio.run(serve(config, deciders, waiting))
     except ServeError as error:

@@ -23,11 +23,21 @@ Findings = tuple[list[str], list[str]]
 PolicyProblems = Callable[[Mapping[str, Any]], list[str]]
 
 
-def policy_judge(policies: Mapping[str, Any], balancers: Mapping[str, Any]) -> PolicyProblems:
-    """What judges a MeshPolicy by the plugins at hand. What cannot be judged at all is refused as well."""
+def policy_judge(
+    policies: Mapping[str, Any],
+    balancers: Mapping[str, Any],
+    find: Callable[[str, str], object] = lambda kind, name: None,
+) -> PolicyProblems:
+    """What judges a MeshPolicy by the plugins at hand. What cannot be judged at all is refused as well.
+
+    `find(kind, name)` is asked first, and may add to them: `Plugins.find` looks for what was installed meanwhile.
+    """
 
     def problems(policy: Mapping[str, Any]) -> list[str]:
         try:
+            named = meshpolicy.plugin_of(policy)
+            if named is not None:
+                find(*named)
             return meshpolicy.validate(policy, policies, balancers)
         except Exception as error:  # such as a RecursionError, for a value nested too deeply to be shown
             return [f"the policy could not be judged ({type(error).__name__}); simplify spec.config"]

@@ -12,8 +12,9 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import grpc.aio
 import msgspec
@@ -57,7 +58,23 @@ def directions_of(plugins: Plugins) -> Directions:
             log.exception("policy plugin %s could not say where it sends to", type_)
             return ()
 
-    return Directions({name: policy.direction for name, policy in plugins.policies.items()}, sends_to)
+    return Directions(_DirectionsNow(plugins.policies), sends_to)
+
+
+class _DirectionsNow(Mapping[str, str]):
+    """By type; also of policies that are found later."""
+
+    def __init__(self, policies: Mapping[str, Policy[Any]]) -> None:
+        self._policies = policies
+
+    def __getitem__(self, type_: str) -> str:
+        return self._policies[type_].direction
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._policies)
+
+    def __len__(self) -> int:
+        return len(self._policies)
 
 
 class ControlPlane:
@@ -69,7 +86,7 @@ class ControlPlane:
         self.started = asyncio.Event()
         self.grpc_port = 0
         self.api_port = 0
-        at_hand = PluginsAtHand(plugins.policies, plugins.balancers)
+        at_hand = PluginsAtHand(plugins.policies, plugins.balancers, plugins.find)
         self.snapshots = Snapshots(
             parser=Parser(at_hand, settings.system_namespace),
             settings=MeshSettings(settings.cluster_domain, settings.opaque_ports),

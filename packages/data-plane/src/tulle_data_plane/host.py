@@ -23,6 +23,7 @@ from tulle_plugin_api import (
     TimedOut,
     TrioRuntime,
 )
+from tulle_plugin_api.runtime import counter_name
 
 from tulle_data_plane.containment import must_go_on
 from tulle_data_plane.deadlines import Deadline
@@ -41,6 +42,10 @@ if TYPE_CHECKING:
     from tulle_plugin_api.trace import Tracer
 
 Ts = TypeVarTuple("Ts")
+
+MAX_COUNTERS = 1000
+"""Of the proxy's own, those of policies included. What would be one more is counted as OVERFLOW."""
+OVERFLOW = "tulle_proxy_counters_overflow_total"
 
 MAX_OBSERVER_FAILURES = 100
 """An exporter that raises this often is disabled: it costs every request and tells nobody anything."""
@@ -128,10 +133,16 @@ class Host:
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._failures: dict[str, int] = {}
 
-    def count(self, name: str, amount: float = 1) -> None:
-        """Add to one of the proxy's own counters, `tulle_proxy_<name>`."""
-        name = f"tulle_proxy_{name}"
-        self.counters[name] = self.counters.get(name, 0) + amount
+    def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        """Add to one of the proxy's own counters, `tulle_proxy_<name>`. See Runtime.count."""
+        name = f"tulle_proxy_{counter_name(name, labels)}"
+        before = self.counters.get(name)
+        if before is None:
+            if len(self.counters) >= MAX_COUNTERS:  # somebody counts by what clients choose
+                name, before = OVERFLOW, self.counters.get(OVERFLOW, 0)
+            else:
+                before = 0
+        self.counters[name] = before + amount
 
     async def contained(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Run a policy's background work. What it raises ends here."""

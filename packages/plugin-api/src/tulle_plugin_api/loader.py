@@ -5,8 +5,9 @@ Owns entry points (group "tulle"), registration, and the registries by name. Ref
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import invalidate_caches
 from typing import Any
 
 import pluggy
@@ -58,12 +59,60 @@ class Plugins:
     """Built-ins that are imported when somebody asks for them, by their entry points' names."""
     manager: pluggy.PluginManager = field(default_factory=lambda: _manager(), repr=False, compare=False)
 
+    kinds: tuple[str, ...] | None = ()
+    """Those that `load` was asked for; None: all. Empty where no `load` has made this: then nothing is looked for."""
+    on_load: Callable[[str], None] | None = None
+    """Told the name of each plugin before it is imported, and "" after: for who watches that this ends."""
+
     def find(self, kind: str, name: str) -> Any:
-        """What is registered as `name` ("policy", "retry"), imported now if that was left for later; else None."""
+        """What is registered as `name` ("policy", "retry"), imported now if that was left for later; else None.
+
+        A name that nobody has may have been installed since: it is looked for (`look_again`).
+        """
         entry = self.later.pop(f"{kind}-{name}", None)
         if entry is not None:
-            _load_one(self, PluginInfo(entry.name, entry.version, entry.distribution), lambda: _import(entry))
+            _load_entry(self, entry)
+        elif name not in self._registry(kind):
+            self.look_again()
         return self._registry(kind).get(name)
+
+    def look_again(self) -> list[PluginInfo]:
+        """Load what has been installed since; those found. What is loaded stays as it is, also when it was upgraded."""
+        if self.kinds == ():
+            return []
+        known = {info.name for info in self.infos} | set(self.later)
+        found = [e for e in entry_points(GROUP) if e.name not in known and _wanted(e.name, self.kinds)]
+        if found:
+            invalidate_caches()  # of which files there are
+        return [_load_entry(self, entry) for entry in found]
+
+    def missing(self, kind: str, name: str) -> str:
+        """Why `find` gives None: its plugin could not be loaded, with its error; or there is none of that name."""
+        failed = next((info for info in self.failures if info.name == f"{kind}-{name}"), None)
+        if failed is not None:
+            return f"{kind} {name!r} could not be loaded: {failed.error}"
+        why = f"{kind} {name!r} is not installed; there are {', '.join(self.names(kind)) or 'none'}"
+        # a plugin of another name may have had it
+        others = [f"{info.name} ({info.error})" for info in self.failures if info.kind in ("", kind)]
+        return f"{why}; not loaded: {', '.join(others)}" if others else why
+
+    def provider(self, kind: str, name: str) -> str:
+        """The plugin that registered `name`, as `tulle plugins list` calls it."""
+        provided = f"{kind} {name}"
+        return next((info.name for info in self.infos if provided in info.provides), f"{kind}-{name}")
+
+    def is_built_in(self, kind: str, name: str) -> bool:
+        """Whether it is the mesh's own: from the distribution `tulle-KIND-NAME`."""
+        plugin = self.provider(kind, name)
+        return any(info.name == plugin and info.source == f"tulle-{plugin}" for info in self.infos)
+
+    def gone(self) -> dict[tuple[str, str], str]:
+        """What is registered, by kind and name, though its distribution has been uninstalled; with which one it was."""
+        there = {entry.name for entry in entry_points(GROUP)}
+        left = [info for info in self.infos if info.provides and info.version and info.name not in there]
+        kinds = {word for _, _, word in _REGISTRIES}
+        pairs = [(tuple(one.split(" ", 1)), info.source) for info in left for one in info.provides]
+        return {(pair[0], pair[1]): source for pair, source in pairs if pair[0] in kinds}
 
     def names(self, kind: str) -> list[str]:
         """What there is of a kind, imported or not, sorted."""
@@ -99,7 +148,11 @@ def _manager() -> pluggy.PluginManager:
 
 
 def load(
-    extra: Mapping[str, object] | None = None, *, kinds: Iterable[str] | None = None, builtins_later: bool = False
+    extra: Mapping[str, object] | None = None,
+    *,
+    kinds: Iterable[str] | None = None,
+    builtins_later: bool = False,
+    on_load: Callable[[str], None] | None = None,
 ) -> Plugins:
     """Load every installed plugin, then `extra` (name -> module or object). Never raises for a plugin's fault.
 
@@ -109,16 +162,17 @@ def load(
     `builtins_later`: the mesh's own (distribution `tulle-KIND-NAME`, entry point `KIND-NAME`) are imported when
     `Plugins.find` asks for them, so that a proxy's memory follows what it is configured to do. Anybody else's are
     imported at once: one that is broken must be told of when the program starts, not when it is needed.
+
+    `on_load`: see Plugins.
     """
-    plugins = Plugins()
+    plugins = Plugins(kinds=None if kinds is None else tuple(kinds), on_load=on_load)
     for entry in entry_points(GROUP):
-        if not _wanted(entry.name, kinds):
+        if not _wanted(entry.name, plugins.kinds):
             continue
         if builtins_later and entry.distribution == f"tulle-{entry.name}":
             plugins.later[entry.name] = entry
             continue
-        info = PluginInfo(entry.name, entry.version, entry.distribution)
-        _load_one(plugins, info, lambda entry=entry: _import(entry))
+        _load_entry(plugins, entry)
     for name, plugin in (extra or {}).items():
         info = PluginInfo(name, source=getattr(plugin, "__name__", type(plugin).__name__))
         _load_one(plugins, info, lambda plugin=plugin: plugin)
@@ -132,8 +186,16 @@ def _wanted(name: str, kinds: Iterable[str] | None) -> bool:
     return kind in kinds or kind not in KINDS
 
 
+def _load_entry(plugins: Plugins, entry: EntryPoint) -> PluginInfo:
+    info = PluginInfo(entry.name, entry.version, entry.distribution)
+    _load_one(plugins, info, lambda: _import(entry))
+    return info
+
+
 def _load_one(plugins: Plugins, info: PluginInfo, load: Any) -> None:
     plugins.infos.append(info)
+    watched = plugins.on_load or (lambda name: None)
+    watched(info.name)
     try:
         plugin = load()
         _check_contract(plugin)
@@ -143,6 +205,8 @@ def _load_one(plugins: Plugins, info: PluginInfo, load: Any) -> None:
         raise
     except BaseException as error:  # whatever a stranger's module does on import: SystemExit, a panic in Rust, ...
         info.error = f"{type(error).__name__}: {error}"
+    finally:
+        watched("")
 
 
 def _import(entry: EntryPoint) -> object:

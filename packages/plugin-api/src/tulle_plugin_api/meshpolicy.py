@@ -23,6 +23,18 @@ _FIELDS = {"": {"apiVersion", "kind", "metadata", "spec", "status"}, "spec": {"t
 _TARGET_FIELDS = {"group", "kind", "name", "namespace", "sectionName"}
 
 
+def plugin_of(obj: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Which plugin a MeshPolicy names: ("policy", "retry") or ("balancer", "random"); None when it names none."""
+    spec = obj.get("spec")
+    spec = spec if isinstance(spec, Mapping) else {}
+    config = spec.get("config")
+    if spec.get("type") == BALANCER_TYPE:
+        kind, name = "balancer", config.get("name") if isinstance(config, Mapping) else None
+    else:
+        kind, name = "policy", spec.get("type")
+    return (kind, name) if isinstance(name, str) else None
+
+
 def validate(
     obj: Mapping[str, Any], policies: Mapping[str, Policy[Any]], balancers: Mapping[str, BalancerFactory] | None = None
 ) -> list[str]:

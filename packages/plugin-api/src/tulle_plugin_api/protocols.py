@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 import msgspec
 
@@ -69,6 +69,9 @@ class Position(IntEnum):
     ENDPOINT = 50  # once per try, the endpoint is known
 
 
+OnFailure: TypeAlias = Literal["open", "closed"]
+
+
 class Policy(ABC, Generic[ConfigT]):
     """Wraps a handler. `build` runs when configuration arrives, never per request."""
 
@@ -81,6 +84,17 @@ class Policy(ABC, Generic[ConfigT]):
 
     uses_trio: ClassVar[bool] = True
     """False promises that the handler awaits only `next` and the `Runtime`: it then runs on the fast path."""
+
+    patience: ClassVar[float] = 10.0
+    """Seconds that a request may spend in the handler itself, not counting `next(exchange)`. Then it is given up."""
+
+    def on_failure(self, config: ConfigT) -> OnFailure:
+        """What becomes of a request when this policy goes wrong: raises, answers nonsense, never returns, is stuck.
+
+        "closed" denies it (500, `policy-error`). "open" lets it go on as if the policy were not there; an answer that
+        had come already is given to the client. A policy at AUTHORIZE is closed, whatever it says here.
+        """
+        return "closed"
 
     @abstractmethod
     def build(self, config: ConfigT, next: Handler, runtime: Runtime) -> Handler:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TypeVarTuple
 
@@ -18,6 +18,14 @@ from tulle_plugin_api.exchange import Direction
 from tulle_plugin_api.lease import Lease, OwnLease, Terms
 
 Ts = TypeVarTuple("Ts")
+
+
+def counter_name(name: str, labels: Mapping[str, str]) -> str:
+    """`name{a="x",b="y"}`, as counters with labels are kept; a label's value is a plain word."""
+    if not labels:
+        return name
+    written = ",".join([f'{key}="{value}"' for key, value in labels.items()])
+    return f"{name}{{{written}}}"
 
 
 class Event(Protocol):
@@ -57,19 +65,21 @@ class Runtime(Protocol):
     def event(self) -> Event:
         """A new event, not set."""
 
-    def count(self, name: str, amount: float = 1) -> None:
+    def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
         """Add to the proxy's counter `tulle_proxy_<name>`, which every exporter can see. 0 makes it known.
 
-        `name`: lower case, the policy first, "_total" last: "retry_tries_total". A few per policy, never per request
-        (no paths, no addresses): there are no labels.
+        `name`: lower case, the policy first, "_total" last: "retry_tries_total". `labels`: of a few fixed words, as in
+        `reason="success-rate"`; never what a client chooses, no paths, no addresses. A proxy keeps 1000 such counters
+        and drops what would be one more.
         """
 
     def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Run `function` beside the request, which does not wait for it and may end before it.
 
-        It may await what the policy itself may. What it raises is counted and logged, and harms nobody; it is
-        cancelled when the proxy ends. Nothing else bounds it: the policy counts what it has under way, and gives each
-        a timeout.
+        It may await what the policy itself may. What it raises is counted and logged, and harms nobody. It is
+        cancelled when the proxy ends, and 30 s after the configuration that it was started under has been replaced.
+        Of 1000 at a time for one configuration, further ones are not started, and counted as leaked: the policy bounds
+        what it has under way, and gives each a timeout.
         """
 
     def lease(self, name: str, terms: Terms) -> Lease:
@@ -123,8 +133,9 @@ class TrioRuntime:
 
         return trio.Event()
 
-    def count(self, name: str, amount: float = 1) -> None:
-        """As `Runtime.count`; read it in `counters`."""
+    def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        """As `Runtime.count`; read it in `counters`: `'name_total{reason="x"}'` where there are labels."""
+        name = counter_name(name, labels)
         self.counters[name] = self.counters.get(name, 0) + amount
 
     def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:

@@ -87,6 +87,15 @@ class PolicyContract:
         """As a whole MeshPolicy."""
         assert validate(self._mesh_policy(config), {self.plugin: policy}) == []
 
+    def test_it_says_what_becomes_of_requests_when_it_fails(
+        self, policy: Policy[Any], config: Mapping[str, Any]
+    ) -> None:
+        """Open or closed; what decides who may pass is never open. And it says how long it may take."""
+        said = policy.on_failure(decode(policy.config, config))
+        assert said in ("open", "closed")
+        assert said == "closed" or policy.position != Position.AUTHORIZE, "the proxy would deny requests all the same"
+        assert policy.patience > 0
+
     def test_an_unknown_field_is_refused_with_its_path(self, policy: Policy[Any], config: Mapping[str, Any]) -> None:
         """In every object that the configuration holds."""
         for path, changed in with_an_unknown_field(policy.config, config):

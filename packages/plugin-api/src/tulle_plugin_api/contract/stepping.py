@@ -17,6 +17,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from tulle_plugin_api.errors import TimedOut
 from tulle_plugin_api.exchange import Direction, Endpoint
 from tulle_plugin_api.lease import Lease, OwnLease, Terms
+from tulle_plugin_api.runtime import counter_name
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -165,8 +166,9 @@ class SteppingRuntime:
         """A new event, not set."""
         return SteppingEvent(self)
 
-    def count(self, name: str, amount: float = 1) -> None:
-        """Add to a counter; read it in `counters`."""
+    def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
+        """Add to a counter; read it in `counters`, labels as `counter_name` writes them."""
+        name = counter_name(name, labels)
         self.counters[name] = self.counters.get(name, 0) + amount
 
     def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:

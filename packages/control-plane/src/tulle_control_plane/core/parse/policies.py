@@ -7,7 +7,7 @@ Namespace and to the whole Mesh. Without it, whoever may write to one namespace 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,8 @@ class PluginsAtHand:
 
     policies: Mapping[str, Policy[Any]] = field(default_factory=dict)
     balancers: Mapping[str, Any] = field(default_factory=dict)
+    find: Callable[[str, str], object] = lambda kind, name: None
+    """Asked before a policy is judged; may add to them (`Plugins.find` looks for what was installed meanwhile)."""
 
 
 class _TargetRef(StrictShape, frozen=True):
@@ -41,6 +43,9 @@ class _TargetRef(StrictShape, frozen=True):
 def parse_mesh_policy(obj: dict[str, Any], plugins: PluginsAtHand, system_namespace: str) -> MeshPolicy:
     """A MeshPolicy. Raises ConfigError with every problem found."""
     metadata = read_metadata(obj.get("metadata"))
+    named = meshpolicy.plugin_of(obj)
+    if named is not None:
+        plugins.find(*named)
     problems = meshpolicy.validate(obj, plugins.policies, plugins.balancers)
     if problems:
         raise ConfigError(problems)
