@@ -39,3 +39,9 @@ def tls_stage():
 def control_module():
     """The module control.py."""
     return _load("control")
+
+
+@pytest.fixture
+def program():
+    """The class Program of test_program.py: `tulle-proxy` as a process."""
+    return _load("test_program").Program

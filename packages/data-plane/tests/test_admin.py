@@ -98,7 +98,8 @@ async def test_shutdown_from_within_the_pod(mesh, harness):
 @pytest.mark.parametrize("ip", ["10.1.0.9", "192.0.2.1", "fd00::1", "1.127.0.0", ""])
 async def test_shutdown_from_elsewhere_is_refused(ip):
     called = []
-    admin = Admin(ready=str, config=dict, exporters={}, counters=dict, shutdown=lambda: called.append(1))
+    admin = Admin(ready=str, config=dict, exporters={}, counters=dict, shutdown=lambda: called.append(1),
+                  failed=print)
     exchange = Exchange()
     exchange.method, exchange.path, exchange.source = "POST", "/shutdown", Address(ip, 1)
     response = await admin.handler(exchange)

@@ -5,7 +5,7 @@ import logging
 import pytest
 import trio
 from tulle_data_plane.host import MAX_COUNTERS, MAX_OBSERVER_FAILURES
-from tulle_plugin_api import Address, Exchange, Exporter
+from tulle_plugin_api import Address, Exchange, Exporter, PluginInfo
 from tulle_testkit import echo_upstream, http_upstream
 
 pytestmark = pytest.mark.trio
@@ -48,7 +48,9 @@ async def test_an_exporter_that_raises_harms_nobody_and_is_disabled_in_the_end(m
         assert bad.calls == MAX_OBSERVER_FAILURES
         assert m.counter("exporter_failures_total") == MAX_OBSERVER_FAILURES
         told = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-        assert told == ["exporter raised", "exporter disabled"], "said once each, not once a request"
+        assert told == ["plugin disabled"], "said once, not once a request"
+        assert caplog.text.count("plugin exporter-bad raised") == 1
+        assert m.host.faults.describe()[0]["state"] == "disabled"
 
 
 async def test_failures_at_either_end_of_a_connection_count_together(mesh, harness):
@@ -203,18 +205,74 @@ async def test_an_exporter_that_never_finishes_closing_is_left(mesh, harness, au
 @pytest.mark.parametrize(
     ("names", "says"),
     [
-        (("no",), "TULLE_EXPORTERS: no exporter plugin 'no' is installed; there are \\['access-log', 'buggy', 'ok'\\]"),
+        (("no",), "TULLE_EXPORTERS: no exporter plugin 'no' is installed; there are \\['access-log', 'ok'\\]"),
         (("ok", "access-log"), "TULLE_EXPORTER_ACCESS_LOG_\\*: exporter access-log: format: expected json"),
-        (("buggy",), "exporter buggy: TypeError"),
     ],
 )
 async def test_what_is_wrong_with_an_exporter_is_named_with_its_variable(harness, names, says):
     def picky(context):
         raise ValueError("format: expected json")
 
-    def buggy(context):
-        raise TypeError("nothing about settings")
-
-    plugins = harness.plugins(exporters={"ok": Pushing, "access-log": picky, "buggy": buggy})
+    plugins = harness.plugins(exporters={"ok": Pushing, "access-log": picky})
     with pytest.raises(harness.BadSettings, match=says):
         harness.Proxy(harness.settings(exporters=names), plugins)
+
+
+class Rude(Exporter):
+    """Gives nonsense to whoever asks."""
+
+    def __init__(self, collected=None, counted=None):
+        self.collected, self.counted = collected, {} if counted is None else counted
+
+    def observe(self, exchange):
+        pass
+
+    def collect(self):
+        if isinstance(self.collected, BaseException):
+            raise self.collected
+        return self.collected
+
+    def counters(self):
+        return self.counted
+
+
+def explodes(context):
+    raise TypeError("nothing about settings")
+
+
+@pytest.mark.parametrize(
+    ("factory", "what"),
+    [
+        (explodes, "TypeError: nothing about settings"),
+        (lambda context: None, "its factory gave NoneType, not a tulle_plugin_api.Exporter"),
+        (lambda context: Rude("text"), "collect gave str, not bytes or None"),
+        (lambda context: Rude(Panic()), "Panic"),
+        (lambda context: Rude(b"", {"x_total": "many"}), "could not convert string to float"),
+        (lambda context: Rude(b"", 3), "'int' object has no attribute 'items'"),
+    ],
+)
+async def test_the_proxy_runs_on_whatever_an_exporter_does(mesh, harness, factory, what):
+    plugins = harness.plugins(exporters={"rude": factory, "good": lambda context: Rude(b"good_total 1\n")})
+    async with mesh(plugins, exporters=("rude", "good")) as m, http_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with m.client() as client:
+            assert (await client.get()).status == 200
+        async with m.admin() as admin:
+            page = await admin.get("/metrics")
+            assert (page.status, page.body) == (200, b"good_total 1\n")
+        m.proxy.counters()
+        (row,) = m.host.faults.describe()
+        assert row["plugin"] == "exporter-rude"
+        assert what in row["error"]
+
+
+async def test_a_proxy_runs_without_an_exporter_that_does_not_load(harness):
+    plugins = harness.plugins(exporters={"good": lambda context: Rude(b"")})
+    plugins.infos.append(PluginInfo("exporter-broken", "1", "acme", error="ImportError: no such thing"))
+    proxy = harness.Proxy(harness.settings(exporters=("broken", "good")), plugins)
+    assert list(proxy.exporters) == ["good"]
+    (row,) = proxy.host.faults.describe()
+    assert (row["plugin"], row["state"]) == ("exporter-broken", "failed")
+    assert "ImportError: no such thing" in row["error"]
+    assert proxy.host.counters['tulle_proxy_plugin_failures_total{plugin="exporter-broken",what="load"}'] == 1
+    proxy.driver.close()

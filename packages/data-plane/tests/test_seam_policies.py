@@ -176,8 +176,9 @@ async def test_a_policy_that_promised_not_to_use_trio_and_does_fails_by_name(mes
         async with m.client() as client:
             for _ in range(2):
                 answer = await client.get()
-                assert (answer.status, answer.reason) == (500, "internal-error")
-        assert "uses_trio = True" in caplog.text
+                assert (answer.status, answer.reason) == (500, "policy-error")
+        assert "uses_trio = True" in m.host.faults.describe()[0]["error"]
+        assert "plugin policy-liar raised" in caplog.text
         assert app.requests == []
 
 
@@ -208,7 +209,7 @@ async def test_a_policy_that_raises_fails_its_request_and_nothing_else(mesh, har
         async with m.client() as client, m.client(other) as neighbour:
             for _ in range(2):
                 answer = await client.get()
-                assert (answer.status, answer.reason) == (500, "internal-error")
+                assert (answer.status, answer.reason) == (500, "policy-error")
                 assert b"mine" not in answer.body, "what went wrong inside is for the log"
                 assert (await neighbour.get()).status == 200
         assert m.open == 0 or not await m.settled()
@@ -335,7 +336,7 @@ async def test_a_policy_that_refuses(mesh, harness):
 
 
 @pytest.mark.parametrize("error", [ValueError("pick"), SystemExit(3)], ids=repr)
-async def test_a_balancer_that_raises_fails_its_request_and_nothing_else(mesh, harness, error):
+async def test_a_balancer_that_raises_costs_no_request(mesh, harness, error):
     class Bad(Balancer):
         def pick(self, endpoints, exchange):
             raise error
@@ -346,10 +347,11 @@ async def test_a_balancer_that_raises_fails_its_request_and_nothing_else(mesh, h
         tcp = Address("10.96.0.9", 6379)
         await m.service(tcp, app.port, balancer="bad")
         async with m.client() as client:
-            answer = await client.get()
-            assert (answer.status, answer.reason) == (500, "internal-error")
+            assert (await client.get()).status == 200
         async with await m.dial(tcp) as stream:
-            assert (await harness.Peer(stream).rest())[1] is False, "in TCP a reset is the only way to say it"
+            await stream.send_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert (await harness.Peer(stream).until()).startswith(b"HTTP/1.1 200")
+        assert m.counter('plugin_failures_total{plugin="balancer-bad",what="raised"}') == 2
 
 
 async def test_a_balancer_hears_how_its_choices_went(mesh, harness):

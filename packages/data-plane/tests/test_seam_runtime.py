@@ -159,7 +159,7 @@ async def test_background_work_goes_on_beside_its_request_and_what_it_raises_har
             await peers[b"/copy"].send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             await m.until(lambda: m.counter("policy_background_failures_total") == 1)
         assert [exchange.path for exchange in m.seen.ended] == ["/original"]
-        assert "background work failed" in caplog.text
+        assert "plugin policy-spawn raised" in caplog.text
 
 
 @BOTH

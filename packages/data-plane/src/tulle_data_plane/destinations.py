@@ -133,7 +133,17 @@ class Destinations:
 
     def apply_inbound(self, message: pb.Inbound) -> None:
         """Put the inbound configuration in force, all of it or none. Raises stack.Rejected."""
-        targets = {port.port: stack.inbound(port, self._host) for port in message.ports}
+        targets: dict[int, stack.Target] = {}
+        try:
+            for port in message.ports:
+                targets[port.port] = stack.inbound(port, self._host)
+        except BaseException:
+            for target in targets.values():
+                target.end()
+            raise
+        for number, target in self.inbound.items():
+            if number not in self._inbound_in_use:  # the others are ended by what they become
+                target.end()
         for number, target in list(self._inbound_in_use.items()):
             target.become(targets.get(number, self._inbound_default))
             if number in targets:
@@ -155,6 +165,7 @@ class Destinations:
         for address, entry in list(self.entries.items()):
             if not entry.target.users and now - entry.target.last_used > idle:
                 del self.entries[address]
+                entry.target.end()
                 self._unsubscribe(address)
                 self._forget(entry.target.addresses)
 

@@ -5,11 +5,11 @@ Owns these objects' lifetimes. Made once by main (or a test), given to the stack
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVarTuple
+from weakref import WeakSet
 
 from tulle_plugin_api import (
     Direction,
@@ -25,11 +25,13 @@ from tulle_plugin_api import (
 )
 from tulle_plugin_api.runtime import counter_name
 
-from tulle_data_plane.containment import must_go_on
+from tulle_data_plane.background import Background
+from tulle_data_plane.blame import Blame
+from tulle_data_plane.containment import Stalled, in_words, must_go_on
 from tulle_data_plane.deadlines import Deadline
 from tulle_data_plane.driver import Driver, Signal
+from tulle_data_plane.faults import Faults
 from tulle_data_plane.layers.endpoints import NO_ENDPOINTS
-from tulle_data_plane.log import say
 from tulle_data_plane.logic.table import Source
 from tulle_data_plane.settings import Settings
 from tulle_data_plane.shell.descriptors import ceiling
@@ -41,6 +43,8 @@ from tulle_data_plane.wire import http1
 if TYPE_CHECKING:
     from tulle_plugin_api.trace import Tracer
 
+    from tulle_data_plane.layers.guard import Guard
+
 Ts = TypeVarTuple("Ts")
 
 MAX_COUNTERS = 1000
@@ -49,16 +53,24 @@ OVERFLOW = "tulle_proxy_counters_overflow_total"
 
 MAX_OBSERVER_FAILURES = 100
 """An exporter that raises this often is disabled: it costs every request and tells nobody anything."""
+STALL_WEIGHT = 34
+"""One that blocks the event loop is disabled the third time."""
 
 
 class DriverRuntime:
     """`tulle_plugin_api.Runtime` on the driver: what policies use without leaving the fast path."""
 
     def __init__(
-        self, host: Host, direction: Direction, endpoints: Endpoints, random: random.Random, scope: str = ""
+        self,
+        host: Host,
+        direction: Direction,
+        endpoints: Endpoints,
+        random: random.Random,
+        background: Background,
+        scope: str = "",
     ) -> None:
         """`scope`: which policy of which Service this is for, in the same words in every proxy."""
-        self._host, self._driver, self._scope = host, host.driver, scope
+        self._host, self._driver, self._background, self._scope = host, host.driver, background, scope
         self.direction: Direction = direction
         self.endpoints: Endpoints = endpoints
         self.random = random
@@ -84,7 +96,7 @@ class DriverRuntime:
 
     def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """See Runtime.spawn. A strand of its own."""
-        self._driver.spawn(self._host.contained, function, *args)
+        self._background.spawn(False, function, *args)
 
     def lease(self, name: str, terms: Terms) -> Lease:
         """See Runtime.lease."""
@@ -94,14 +106,16 @@ class DriverRuntime:
 class CrossedRuntime(TrioRuntime):
     """For policies that use trio: their own clock and events, the proxy's counters, endpoints and background."""
 
-    def __init__(self, host: Host, direction: Direction, endpoints: Endpoints, scope: str = "") -> None:
+    def __init__(
+        self, host: Host, direction: Direction, endpoints: Endpoints, background: Background, scope: str = ""
+    ) -> None:
         super().__init__(direction=direction, endpoints=endpoints)
-        self._host, self._scope = host, scope
+        self._host, self._background, self._scope = host, background, scope
         self.count = host.count  # type: ignore[method-assign]
 
     def spawn(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """See Runtime.spawn. A strand that crosses to trio at once."""
-        self._host.driver.spawn(self._host.driver.in_trio, self._host.contained, function, *args)
+        self._background.spawn(True, function, *args)
 
     def lease(self, name: str, terms: Terms) -> Lease:
         """See Runtime.lease."""
@@ -124,13 +138,19 @@ class Host:
         self.pipes = Pipes(self.ceiling)
         self.leases = Leases(driver.now)
         self.counters: dict[str, float] = {}
-        self.runtime = DriverRuntime(self, "outbound", NO_ENDPOINTS, random.Random())
+        self.faults = Faults(self.count, lambda: driver.now())
+        self.blame = Blame()
+        self.guards: WeakSet[Guard] = WeakSet()
+        self.ending: list[tuple[float, Background]] = []  # when, and whose configuration has been replaced
+        nobodys = Background(self, "balancers")
+        self.runtime = DriverRuntime(self, "outbound", NO_ENDPOINTS, random.Random(), nobodys)
         self.source = Source(
             settings.pod_namespace, f"{settings.pod_namespace}/{settings.service_account}"
         )  # its labels come with the inbound configuration
         self.tracer: Tracer | None = None  # there is one when an exporter tells of spans
         self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
+        self._exporters: dict[str, str] = {}  # the plugin of each, by name
         self._failures: dict[str, int] = {}
 
     def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
@@ -144,15 +164,30 @@ class Host:
                 before = 0
         self.counters[name] = before + amount
 
-    async def contained(self, function: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
-        """Run a policy's background work. What it raises ends here."""
-        try:
-            await function(*args)
-        except BaseException as error:
-            if must_go_on(error):
-                raise
-            self.count("policy_background_failures_total")
-            say(logging.WARNING, "a policy's background work failed", error=repr(error))
+    def sweep(self, now: float) -> None:
+        """Give up what takes too long: requests in policies' hands, background work of replaced configurations."""
+        for guard in self.guards:
+            guard.sweep(now)
+        if self.ending:
+            for at, background in self.ending:
+                if at <= now:
+                    background.end()
+            self.ending = [pair for pair in self.ending if pair[0] > now]
+
+    def unforeseen(self, error: BaseException) -> str:
+        """Note an error that is nobody's decision; the plugin that it comes from, or "" when it is our own fault."""
+        culprit = self.blame.raised(error)
+        if culprit is None:
+            return ""
+        if not isinstance(error, Stalled):  # the watchdog has noted that one
+            self.faults.note(culprit.plugin, "raised", f"{in_words(error)} ({culprit.where})", "the request was denied")
+        return culprit.plugin
+
+    def learn(self, kind: str, name: str, of: object) -> str:
+        """Remember whose modules those of `of` (a plugin's instance) are; returns the plugin that registered it."""
+        plugin = self.plugins.provider(kind, name)
+        self.blame.learn(type(of).__module__, plugin)
+        return plugin
 
     def observe(
         self, name: str, observer: Callable[[Exchange], None], opener: Callable[[Exchange], None] | None = None
@@ -164,6 +199,7 @@ class Host:
 
     def add_exporter(self, name: str, exporter: Exporter) -> None:
         """Tell an exporter of each exchange that ends, and of each relayed connection that opens."""
+        self._exporters[name] = self.learn("exporter", name, exporter)
         wants_opened = type(exporter).opened is not Exporter.opened
         self.observe(name, exporter.observe, exporter.opened if wants_opened else None)
         if exporter.spans and self.tracer is None:
@@ -192,11 +228,22 @@ class Host:
                 self._failed(name, error)
 
     def _failed(self, name: str, error: BaseException) -> None:
-        failures = self._failures[name] = self._failures.get(name, 0) + 1
-        self.count("exporter_failures_total")
-        if failures == 1:
-            say(logging.ERROR, "exporter raised", exporter=name, error=repr(error))
-        if failures == MAX_OBSERVER_FAILURES:
+        stalled = isinstance(error, Stalled)
+        failures = self._failures[name] = self._failures.get(name, 0) + (STALL_WEIGHT if stalled else 1)
+        self.exporter_failed(name, "raised", error)
+        if failures >= MAX_OBSERVER_FAILURES:
             self._observers = [pair for pair in self._observers if pair[0] != name]
             self._openers = [pair for pair in self._openers if pair[0] != name]
-            say(logging.ERROR, "exporter disabled", exporter=name, failures=failures, last=repr(error))
+            self.faults.set_state(self._exporters.get(name, name), "disabled")
+
+    def exporter_failed(self, name: str, what: str, error: BaseException | str) -> None:
+        """Count and tell what an exporter did."""
+        self.count("exporter_failures_total")
+        if isinstance(error, Stalled):  # the watchdog has noted it
+            return
+        plugin = self._exporters.get(name, name)
+        self.faults.note(plugin, what, f"exporter {name}: {_said(error)}", "the others were told")
+
+
+def _said(error: BaseException | str) -> str:
+    return error if isinstance(error, str) else in_words(error)

@@ -19,6 +19,7 @@ from tulle_data_plane import __version__, lean
 from tulle_data_plane.log import say, set_up
 from tulle_data_plane.proxy import Proxy
 from tulle_data_plane.settings import BadSettings, from_environment
+from tulle_data_plane.watchdog import Watchdog
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,10 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise BadSettings(f"takes --check or --version, got {arguments}; settings are TULLE_* variables")
         settings = from_environment(os.environ)
         set_up(settings.log_level)
-        plugins = load(kinds=("balancer", "policy", "exporter"), builtins_later=not arguments)
-        for failed in plugins.failures:
-            say(logging.ERROR, "plugin did not load; the proxy runs without it", plugin=failed.name, error=failed.error)
+        watchdog = Watchdog()
+        watchdog.start()
+        plugins = load(
+            kinds=("balancer", "policy", "exporter"), builtins_later=not arguments, on_load=watchdog.loading
+        )
         proxy = Proxy(settings, plugins)
+        for failed in plugins.failures:
+            if failed.name not in proxy.host.faults.rows:
+                proxy.host.faults.note(failed.name, "load", failed.error, "the proxy runs without it")
     except BadSettings as error:
         print(f"tulle-proxy: {error}", file=sys.stderr)
         sys.exit(2)
@@ -47,14 +53,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.freeze()
     lean.give_back()
     try:
-        trio.run(_run, proxy)
+        trio.run(_run, proxy, watchdog)
     except* OSError as errors:
         print(f"tulle-proxy: {errors.exceptions[0]}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        watchdog.stop()
     sys.exit(0)
 
 
-async def _run(proxy: Proxy) -> None:
+async def _run(proxy: Proxy, watchdog: Watchdog) -> None:
+    watchdog.attach(trio.lowlevel.current_trio_token().run_sync_soon, proxy.host.faults, proxy.host.blame)
     async with trio.open_nursery() as nursery:
         await nursery.start(_on_signals, proxy)
         await nursery.start(_started, proxy, nursery)

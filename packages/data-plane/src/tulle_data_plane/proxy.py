@@ -18,7 +18,7 @@ from tulle_plugin_api import Address, Exchange, Exporter, ExporterContext, Plugi
 from tulle_trio_grpc import Backoff, Keepalive, open_channel
 
 from tulle_data_plane import __version__, lean
-from tulle_data_plane.containment import must_go_on
+from tulle_data_plane.containment import in_words, must_go_on
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.host import Host
 from tulle_data_plane.log import log, say
@@ -35,6 +35,8 @@ from tulle_data_plane.shell.reporting import gauges, report_forever
 from tulle_data_plane.telemetry import Telemetry
 
 HOUSEKEEPING_SECONDS = 5.0
+SWEEP_SECONDS = 0.5
+"""Between looks for requests that a policy does not let go of."""
 FEW_CONNECTIONS = 500
 """With no more than these, looking at every object for garbage takes less than a millisecond or two."""
 EXPORTER_CLOSE_SECONDS = 2.0
@@ -98,9 +100,14 @@ class Proxy:
         for name in self.settings.exporters:
             factory = plugins.find("exporter", name)
             if factory is None:
-                raise BadSettings(
-                    f"TULLE_EXPORTERS: no exporter plugin {name!r} is installed; there are {plugins.names('exporter')}"
-                )
+                broken = next((info for info in plugins.failures if info.name == f"exporter-{name}"), None)
+                if broken is None:
+                    raise BadSettings(
+                        f"TULLE_EXPORTERS: no exporter plugin {name!r} is installed; "
+                        f"there are {plugins.names('exporter')}"
+                    )
+                self.host.faults.note(broken.name, "load", broken.error, "the proxy runs without it")
+                continue
             context = ExporterContext(
                 pod=self.settings.pod_name,
                 namespace=self.settings.pod_namespace,
@@ -112,12 +119,19 @@ class Proxy:
                 counters=self.counters,
                 write_line=self.lines.write,
             )
+            plugin = plugins.provider("exporter", name)
             try:
-                made[name] = factory(context)
-            except Exception as error:
+                exporter = factory(context)
+                if not isinstance(exporter, Exporter):
+                    raise TypeError(f"its factory gave {type(exporter).__name__}, not a tulle_plugin_api.Exporter")
+                made[name] = exporter
+            except ValueError as error:  # it does not understand its settings
                 variables = f"TULLE_EXPORTER_{name.upper().replace('-', '_')}_*"
-                said = error if isinstance(error, ValueError) else repr(error)
-                raise BadSettings(f"{variables}: exporter {name}: {said}") from error
+                raise BadSettings(f"{variables}: exporter {name}: {error}") from error
+            except BaseException as error:
+                if must_go_on(error):
+                    raise
+                self.host.faults.note(plugin, "raised", f"exporter {name}: {in_words(error)}", "left out")
         return made
 
     def _server(self, direction: str) -> Server:
@@ -154,11 +168,11 @@ class Proxy:
         found: dict[str, float] = {}
         for name, exporter in self.exporters.items():
             try:
-                own = dict(exporter.counters())
+                own = {str(key): float(value) for key, value in exporter.counters().items()}
             except BaseException as error:
                 if must_go_on(error):
                     raise
-                self.host.count("exporter_failures_total")
+                self.host.exporter_failed(name, "raised", error)
                 continue
             found |= {f'tulle_proxy_exporter_{key}{{exporter="{name}"}}': value for key, value in own.items()}
         return found
@@ -202,6 +216,7 @@ class Proxy:
                 background.start_soon(accept_forever, self.driver, sock, background, self._serve_admin)
             background.start_soon(self.lines.run)
             background.start_soon(self._housekeeping)
+            background.start_soon(self._sweep)
             for name, exporter in self.exporters.items():
                 background.start_soon(self._run_exporter, name, exporter)
             if self.settings.control_plane:
@@ -276,8 +291,8 @@ class Proxy:
         except BaseException as error:
             if must_go_on(error):
                 raise
-            self.host.count("exporter_failures_total")
-            log.exception("exporter %s stopped", name)
+            self.host.exporter_failed(name, "raised", error)
+            log.error("exporter %s stopped", name, exc_info=error)
 
     async def _close_exporter(self, name: str, exporter: Exporter) -> None:
         try:
@@ -286,7 +301,7 @@ class Proxy:
         except BaseException as error:
             if must_go_on(error):
                 raise
-            log.exception("exporter %s did not close", name)
+            self.host.exporter_failed(name, "raised", error)
 
     async def _housekeeping(self) -> None:
         while True:
@@ -300,12 +315,18 @@ class Proxy:
                 gc.collect()  # ended connections leave cycles; the collector by itself waits for 70,000 objects
             lean.give_back()
 
+    async def _sweep(self) -> None:
+        while True:
+            await trio.sleep(SWEEP_SECONDS if self.host.guards else HOUSEKEEPING_SECONDS)
+            self.host.sweep(self.driver.now())
+
     async def _serve_admin(self, sock: socket.socket) -> None:
         admin = Admin(
             ready=self.ready,
             config=self.describe,
             exporters=self.exporters,
             counters=self.counters,
+            failed=self.host.exporter_failed,
             shutdown=self.shut_down,
         )
         server = Server("inbound", self.driver, _nobody, limits=self.host.limits,
@@ -331,6 +352,7 @@ class Proxy:
             "control_plane": {"address": self.settings.control_plane, "connected": destinations.connected},
             "rejected": self.control.rejected,
             "quotas": self.host.leases.describe(),
+            "plugins": self.host.faults.describe(),
             "destinations": {
                 str(address): {
                     "version": entry.version,

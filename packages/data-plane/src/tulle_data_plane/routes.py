@@ -24,6 +24,7 @@ from typing import NamedTuple
 from tulle_api.v1 import discovery_pb2 as pb
 from tulle_plugin_api import Handler, Position
 
+from tulle_data_plane.background import Background
 from tulle_data_plane.host import Host
 from tulle_data_plane.layers.balance import Backend, Pick, balance
 from tulle_data_plane.layers.dial import dial_http1
@@ -51,6 +52,7 @@ class Chain:
     handler: Handler  # from the outermost policy on
     below_filters: Handler
     below_mirrors: Handler
+    backgrounds: tuple[Background, ...]  # of its policies: they end when no configuration in force has the chain
 
 
 @dataclass
@@ -64,15 +66,33 @@ class Routes:
 
     def __post_init__(self) -> None:
         self.chains: dict[ChainKey, Chain] = {}
-        self._build = Build(
-            self.host, "outbound", BackendEndpoints(self.backends, self.host.driver.now), self.message.service.authority
-        )
+        self._build = self._new_build()  # for filters, which no two configurations share
         self._routes: Sequence[pb.Route] = list(self.message.routes) or [
             pb.Route(backends=[pb.WeightedBackend(backend=b.name, weight=1) for b in self.message.backends[:1]])
         ]
 
+    @property
+    def backgrounds(self) -> list[Background]:
+        """Of the filters' policies."""
+        return self._build.backgrounds
+
+    def _new_build(self) -> Build:
+        endpoints = BackendEndpoints(self.backends, self.host.driver.now)
+        return Build(self.host, "outbound", endpoints, self.message.service.authority)
+
     def handlers(self, connected: Handler) -> tuple[Handler, Handler]:
         """For requests, and for bytes that are no HTTP (which lead to `connected`). Raises Rejected."""
+        try:
+            with self._build:
+                return self._handlers(connected)
+        except BaseException:
+            for key, chain in self.chains.items():
+                if self.before.get(key) is not chain:  # made for what has been refused
+                    for background in chain.backgrounds:
+                        background.end()
+            raise
+
+    def _handlers(self, connected: Handler) -> tuple[Handler, Handler]:
         rows = self._rows()
         rules = [self._rule(each) for each in self._routes]
         matcher = Matcher(rows, self.host.source)
@@ -143,7 +163,11 @@ class Routes:
         return found
 
     def _make(self, key: ChainKey, specs: Sequence[pb.Policy]) -> Chain:
-        host, build = self.host, self._build
+        with self._new_build() as build:
+            return self._chain_with(build, key, specs)
+
+    def _chain_with(self, build: Build, key: ChainKey, specs: Sequence[pb.Policy]) -> Chain:
+        host = self.host
         policies = chosen(specs, "outbound", host)
         above = [pair for pair in policies if pair[0].position <= Position.REQUEST]
         below = [pair for pair in policies if Position.REQUEST < pair[0].position < Position.ENDPOINT]
@@ -157,7 +181,8 @@ class Routes:
             pick = pinned
         balanced = balance(self.backends, host.driver.now, at_endpoint, pick)
         inner = build.wrapped(below, mirrored(balanced) if key.mirrors else balanced)
-        return Chain(build.wrapped(above, filtered(inner) if key.filters else inner), inner, balanced)
+        outer = build.wrapped(above, filtered(inner) if key.filters else inner)
+        return Chain(outer, inner, balanced, tuple(build.backgrounds))
 
     def _is_low(self, each: pb.Filter) -> bool:
         """Whether it belongs below retry."""

@@ -48,6 +48,7 @@ from tulle_plugin_api import (
 )
 from tulle_plugin_api.balancing import split
 
+from tulle_data_plane.background import Background
 from tulle_data_plane.containment import must_go_on
 from tulle_data_plane.host import Host
 from tulle_data_plane.layers.balance import Backend, balance
@@ -55,7 +56,7 @@ from tulle_data_plane.layers.dial import as_app, dial_http1, dial_tcp
 from tulle_data_plane.layers.endpoints import NO_ENDPOINTS
 from tulle_data_plane.layers.probe import probe
 from tulle_data_plane.layers.rescue import rescue
-from tulle_data_plane.policies import Build, Rejected, chosen, json_of
+from tulle_data_plane.policies import Build, Rejected, balancer_of, chosen, found, json_of, said
 from tulle_data_plane.routes import Chain, ChainKey, Routes
 
 __all__ = ["Rejected", "Target", "inbound", "outbound", "pass_through"]
@@ -72,6 +73,7 @@ class Target:
     handler: Handler  # of HTTP requests
     tcp_handler: Handler  # of opaque connections: answers with a Tunnel
     backends: dict[str, Backend] = field(default_factory=dict)
+    backgrounds: list[Background] = field(default_factory=list)  # of its policies, but for those in chains
     routed: bytes = b""  # what the handlers were built from: the message without endpoints, serialized
     known: bool = True
     balancer: tuple[str, str] = ("", "")
@@ -86,10 +88,19 @@ class Target:
 
     def become(self, other: Target) -> None:
         """Take over everything that `other` decides; connections that hold this target use it from the next request."""
+        self.end(other)
         for name in (
-            "service", "protocol", "handler", "tcp_handler", "backends", "routed", "known", "balancer", "chains",
+            "service", "protocol", "handler", "tcp_handler", "backends", "backgrounds", "routed", "known", "balancer",
+            "chains",
         ):  # fmt: skip
             setattr(self, name, getattr(other, name))
+
+    def end(self, other: Target | None = None) -> None:
+        """What its policies have under way beside requests has had its time soon, but for what `other` goes on with."""
+        kept = other.chains if other is not None else {}
+        left = [chain for key, chain in self.chains.items() if kept.get(key) is not chain]
+        for background in (*self.backgrounds, *(each for chain in left for each in chain.backgrounds)):
+            background.end_soon()
 
 
 # --- outbound -------------------------------------------------------------------------------------------------
@@ -119,10 +130,7 @@ def _build_outbound(
 ) -> Target:
     backends: dict[str, Backend] = {}
     balancer = message.balancer or DEFAULT_BALANCER
-    make = host.plugins.find("balancer", balancer)
-    if make is None:
-        there = host.plugins.names("balancer")
-        raise Rejected(f"balancer {balancer!r} is not installed in this proxy; there are {there}")
+    make = found(host, "balancer", balancer)
     kept = before.backends if before is not None and before.balancer == (balancer, message.balancer_config) else {}
     for backend in message.backends:
         if backend.name in kept:  # its balancer goes on with what it has learnt
@@ -131,14 +139,13 @@ def _build_outbound(
         try:
             config = json_of(message.balancer_config, f"configuration of balancer {balancer}")
             shared, own = split(config)
-            instance = make(own, host.runtime)
+            instance = balancer_of(host, balancer, make(own, host.runtime))
         except Rejected:
             raise
         except BaseException as error:
             if must_go_on(error):
                 raise
-            said = error if isinstance(error, ValueError) else repr(error)
-            raise Rejected(f"balancer {balancer}: {said}") from error
+            raise Rejected(f"balancer {balancer}: {said(error)}") from error
         backends[backend.name] = Backend(
             backend.name, backend.resolved, instance, endpoints[backend.name], shared,
             zone=host.settings.zone, random=host.runtime.random,
@@ -155,9 +162,10 @@ def _build_outbound(
     return Target(
         service=_service(message.service),
         protocol=message.protocol,
-        handler=rescue(_traced(host, requests)),
+        handler=rescue(_traced(host, requests), host.unforeseen),
         tcp_handler=connections,
         backends=backends,
+        backgrounds=routes.backgrounds,
         balancer=(balancer, message.balancer_config),
         chains=routes.chains,
     )
@@ -170,7 +178,7 @@ def pass_through(host: Host) -> Target:
     """
     http = _to_destination(dial_http1(host.driver, host.outbound_pool, host.answers, trust_reason=False))
     tcp = _to_destination(dial_tcp(host.outbound_pool))
-    return Target(None, pb.PROTOCOL_OPAQUE, rescue(http), tcp, known=False)
+    return Target(None, pb.PROTOCOL_OPAQUE, rescue(http, host.unforeseen), tcp, known=False)
 
 
 # --- inbound ----------------------------------------------------------------------------------------------------
@@ -182,13 +190,15 @@ def inbound(port: pb.InboundPort, host: Host) -> Target:
     dialled = as_app(_to_destination(dial_http1(host.driver, host.inbound_pool, host.answers, trust_reason=False)))
     connected = as_app(_to_destination(dial_tcp(host.inbound_pool)))
     mine = f"{host.settings.pod_namespace}/{host.settings.workload}:{port.port}"  # where no Service has the port
-    build = Build(host, "inbound", NO_ENDPOINTS, service.authority if service else mine)
-    handler = rescue(_traced(host, build.wrapped(chosen(port.policies, "inbound", host), dialled)))
+    with Build(host, "inbound", NO_ENDPOINTS, service.authority if service else mine) as build:
+        wrapped = build.wrapped(chosen(port.policies, "inbound", host), dialled)
+    handler = rescue(_traced(host, wrapped), host.unforeseen)
     return Target(
         service=service,
         protocol=port.protocol or pb.PROTOCOL_DETECT,
         handler=probe(frozenset(port.probe_paths), handler) if port.probe_paths else handler,
         tcp_handler=connected,
+        backgrounds=build.backgrounds,
     )
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 from tulle_plugin_api import Exchange, Exporter, Handler, Headers, Response, Service
 
+from tulle_data_plane.containment import must_go_on
 from tulle_data_plane.layers.rescue import rescue
-from tulle_data_plane.log import log
 
 
 class Admin:
@@ -28,8 +28,10 @@ class Admin:
         exporters: dict[str, Exporter],
         counters: Callable[[], dict[str, float]],
         shutdown: Callable[[], None],
+        failed: Callable[[str, str, BaseException | str], None],
     ) -> None:
-        """`ready` says why not, or "" when it is."""
+        """`ready` says why not, or "" when it is. `failed` is told of an exporter, what it did, and more of that."""
+        self._failed = failed
         self._ready = ready
         self._config = config
         self._exporters = exporters
@@ -69,12 +71,16 @@ class Admin:
         parts = []
         for name, exporter in self._exporters.items():
             try:
-                text = exporter.collect()
-            except Exception:  # one that is broken hides no other's figures
-                log.exception("exporter %s raised while it was asked for its metrics", name)
+                text: object = exporter.collect()
+            except BaseException as error:  # one that is broken hides no other's figures
+                if must_go_on(error):
+                    raise
+                self._failed(name, "raised", error)
                 continue
-            if text is not None:
+            if isinstance(text, bytes):
                 parts.append(text)
+            elif text is not None:
+                self._failed(name, "nonsense", f"collect gave {type(text).__name__}, not bytes or None")
         if not parts:
             lines = [f"{name} {value:g}" for name, value in sorted(self._counters().items())]
             parts = ["\n".join([*lines, ""]).encode()]

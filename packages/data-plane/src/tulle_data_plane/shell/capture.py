@@ -91,7 +91,8 @@ class Capture:
                 channel.abort()
             if must_go_on(error):
                 raise
-            log.exception("unforeseen error while serving a connection")
+            if not host.unforeseen(error):
+                log.exception("unforeseen error while serving a connection")
         finally:
             self.open -= 1
             if channel is not None:
