@@ -21,6 +21,36 @@ def test_status_says_why_a_proxy_is_behind(api, tulle):
     assert done.stderr == "demo/app-b-1: no balancer 'rnd' is installed; did you mean 'random'?\n"
 
 
+FAULT = {
+    "plugin": "policy-slow", "state": "suspended", "error": "blocked the event loop: for 2.0 s, at slow.py:3 in handle",
+    "failures": 3,
+}  # fmt: skip
+
+
+def test_status_names_plugins_that_misbehave(api, tulle):
+    api.answers["/api/v1/proxies"]["proxies"][1]["plugins"] = [FAULT]
+    done = tulle("proxy", "status", "-A", "--control-plane", api.target)
+    assert done.stderr == (
+        "demo/app-b-1: plugin policy-slow suspended (3x): blocked the event loop: for 2.0 s, at slow.py:3 in handle\n"
+    )
+
+
+def test_plugins_list_tells_how_they_do_in_the_proxies(api, tulle):
+    for proxy in api.answers["/api/v1/proxies"]["proxies"]:
+        proxy["plugins"] = [FAULT]
+    api.answers["/api/v1/proxies"]["proxies"][0]["plugins"] = [{**FAULT, "failures": 9, "state": "misbehaving"}]
+    done = tulle("plugins", "list", "-o", "json", "--control-plane", api.target)
+    row = next(row for row in json.loads(done.stdout) if row["name"] == "policy-slow")
+    assert row["state"] == "suspended", "the worst of them"
+    assert row["error"].startswith("in 2 proxies, such as demo/app-a-1 (9x): blocked the event loop")
+    assert "policy-slow" in tulle("plugins", "list", "--control-plane", api.target).stdout
+
+
+def test_plugins_list_needs_no_control_plane_unless_one_is_named(tulle, tmp_path):
+    assert tulle("plugins", "list").exit_code == 0
+    assert tulle("plugins", "list", "--control-plane", f"unix:{tmp_path}/none.sock").exit_code == 1
+
+
 def test_status_of_one(api, tulle, golden):
     done = tulle("proxy", "status", "app-b", "-n", "demo", "--control-plane", api.target)
     golden("proxy-status-one.txt", done.output)

@@ -12,7 +12,7 @@ from tulle_control_plane.directory import CatalogDirectory
 from tulle_control_plane.feed import Feed
 from tulle_control_plane.grpc.proxies import Proxies
 from tulle_control_plane.grpc.session import INBOUND, Node, Session
-from tulle_control_plane.grpc.telemetry import Gauges, Telemetry
+from tulle_control_plane.grpc.telemetry import Gauges, PluginFault, Telemetry
 from tulle_control_plane.telemetry.reports import Reports
 from tulle_control_plane.telemetry.traffic import Traffic
 from tulle_control_plane.web.app import Api
@@ -196,6 +196,8 @@ def test_proxies(server):
     session = server.connect("app-a-1", "10.96.0.7:80")
     answer_all(session)
     server.telemetry.gauges["default", "app-a-1"] = Gauges("i1", 1 << 20, 7, 3)
+    fault = PluginFault("policy-slow", "suspended", "blocked the event loop", 3)
+    server.telemetry.faults["default", "app-a-1"] = (fault,)
     answer = server.get("/api/v1/proxies")
     example = documented("/api/v1/proxies?namespace=")
     assert shape(answer["proxies"][0]) == shape(example["proxies"][0])

@@ -74,6 +74,21 @@ def test_a_policy_without_its_target_is_told(shop, make):
     assert (condition.status, condition.reason) == ("False", "TargetNotFound")
 
 
+@pytest.mark.parametrize("kind", ["policy", "balancer"])
+def test_a_policy_whose_plugin_was_uninstalled_is_told_and_stays_in_force(shop, make, kind):
+    config = {"name": "random"} if kind == "balancer" else {}
+    type_ = "balancer" if kind == "balancer" else "timeout"
+    shop.tell(make.policy("p", "Service", "app-b", type=type_, config=config))
+    gone = {(kind, "random" if kind == "balancer" else "timeout"): "acme-plugins"}
+    store = shop.snapshots.store
+    policy = store.get(MeshPolicy, ("default", "p"))
+    (condition,) = conditions.of_policy(store, policy, gone)
+    assert (condition.status, condition.reason) == ("False", "PluginMissing")
+    assert "acme-plugins" in condition.message
+    assert conditions.of_policy(store, policy)[0].status == "True"
+    assert shop.destination().balancer == "random" if kind == "balancer" else shop.destination().policies
+
+
 def test_each_side_gets_what_runs_there(shop, make):
     for type_ in ("timeout", "authorization", "fault"):
         shop.tell(make.policy(type_, "Service", "app-b", type=type_))

@@ -421,13 +421,18 @@ async def test_reports_are_added_up_and_forgotten_with_their_stream(world, make)
             tpb.ReportRequest(
                 tcp=[tpb.TcpSeries(edge=edge, sent_bytes=7, open_connections=2)],
                 gauges=tpb.ProxyGauges(resident_bytes=1 << 20, open_descriptors=9, tasks=4),
+                plugins=[tpb.PluginFault(plugin="policy-x", state="suspended", error="e" * 1000, failures=3)],
             )
         )
         await until(lambda: served.telemetry.gauges)
         assert served.telemetry.gauges["default", "a"].open_descriptors == 9
+        await until(lambda: served.telemetry.faults.get(("default", "a")))
+        (fault,) = served.telemetry.faults["default", "a"]
+        assert (fault.plugin, fault.state, len(fault.error), fault.failures) == ("policy-x", "suspended", 300, 3)
         assert sum(served.traffic.open_connections().values()) == 2
         await call.done_writing()
         await until(lambda: not served.telemetry.gauges)
+        assert served.telemetry.faults == {}
         assert served.traffic.open_connections() == {}
         assert len(served.traffic.windows) == 1  # what was seen stays
 

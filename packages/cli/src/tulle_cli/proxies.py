@@ -48,8 +48,35 @@ def service_of(destination: Mapping[str, Any]) -> str:
 
 
 def troubles(proxies: Sequence[Proxy]) -> list[str]:
-    """One line for each proxy that is not SYNCED and says why."""
-    return [f"{item['namespace']}/{item['pod']}: {item['error']}" for item in proxies if item.get("error")]
+    """One line for each proxy that is not SYNCED and says why, and for each plugin that misbehaves in one."""
+    lines = []
+    for item in proxies:
+        who = f"{item['namespace']}/{item['pod']}"
+        if item.get("error"):
+            lines.append(f"{who}: {item['error']}")
+        lines += [
+            f"{who}: plugin {fault['plugin']} {fault['state']} ({fault['failures']}x): {fault['error']}"
+            for fault in item.get("plugins", ())
+        ]
+    return lines
+
+
+def faults(proxies: Sequence[Proxy]) -> dict[str, tuple[str, str]]:
+    """(state, words) of each plugin that misbehaves in some proxy: the worst state, and the last error of one."""
+    found: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+    for item in proxies:
+        for fault in item.get("plugins", ()):
+            found.setdefault(fault["plugin"], []).append((f"{item['namespace']}/{item['pod']}", fault))
+    told = {}
+    for plugin, rows in found.items():
+        state = min((fault["state"] for _, fault in rows), key=lambda one: _WORST.index(one) if one in _WORST else 9)
+        pod, fault = max(rows, key=lambda row: int(row[1]["failures"]))
+        where = f"{pod}" if len(rows) == 1 else f"{len(rows)} proxies, such as {pod}"
+        told[plugin] = state, f"in {where} ({fault['failures']}x): {fault['error']}"
+    return told
+
+
+_WORST = ("failed", "disabled", "suspended", "misbehaving")
 
 
 def config_cells(destination: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:

@@ -82,6 +82,7 @@ class ControlPlane:
 
     def __init__(self, settings: Settings, plugins: Plugins, make_catalog: Callable[[], Catalog]) -> None:
         self.settings = settings
+        self._plugins = plugins
         self.stopping = asyncio.Event()
         self.started = asyncio.Event()
         self.grpc_port = 0
@@ -150,6 +151,7 @@ class ControlPlane:
             telemetry=self.telemetry,
             traffic=self.traffic,
             directory=self.directory,
+            gone=self._plugins.gone,
         )
 
 

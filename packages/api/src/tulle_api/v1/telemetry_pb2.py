@@ -24,35 +24,37 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tulle/v1/telemetry.proto\x12\x08tulle.v1\"\xdd\x01\n\rReportRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x17.tulle.v1.ReportingNodeR\x04node\x12\x1f\n\x0binterval_ms\x18\x02 \x01(\rR\nintervalMs\x12(\n\x04http\x18\x03 \x03(\x0b\x32\x14.tulle.v1.HttpSeriesR\x04http\x12%\n\x03tcp\x18\x04 \x03(\x0b\x32\x13.tulle.v1.TcpSeriesR\x03tcp\x12-\n\x06gauges\x18\x05 \x01(\x0b\x32\x15.tulle.v1.ProxyGaugesR\x06gauges\"\xa0\x01\n\rReportingNode\x12\x10\n\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x1a\n\x08workload\x18\x03 \x01(\tR\x08workload\x12\'\n\x0fservice_account\x18\x04 \x01(\tR\x0eserviceAccount\x12\x1a\n\x08instance\x18\x05 \x01(\tR\x08instance\"\xd4\x02\n\x04\x45\x64ge\x12\x31\n\tdirection\x18\x01 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12\x19\n\x08peer_pod\x18\x02 \x01(\tR\x07peerPod\x12%\n\x0epeer_namespace\x18\x03 \x01(\tR\rpeerNamespace\x12#\n\rpeer_workload\x18\x04 \x01(\tR\x0cpeerWorkload\x12\x18\n\x07service\x18\x05 \x01(\tR\x07service\x12+\n\x11service_namespace\x18\x06 \x01(\tR\x10serviceNamespace\x12!\n\x0cservice_port\x18\x07 \x01(\rR\x0bservicePort\x12\x14\n\x05route\x18\x08 \x01(\tR\x05route\x12\x18\n\x07\x62\x61\x63kend\x18\t \x01(\tR\x07\x62\x61\x63kend\x12\x18\n\x07secured\x18\n \x01(\x08R\x07secured\"\xb3\x02\n\nHttpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06status\x18\x02 \x01(\rR\x06status\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n\x08requests\x18\x04 \x01(\x04R\x08requests\x12\x1a\n\x08\x66\x61ilures\x18\x05 \x01(\x04R\x08\x66\x61ilures\x12\'\n\x0flatency_buckets\x18\x06 \x03(\x04R\x0elatencyBuckets\x12$\n\x0elatency_sum_us\x18\x07 \x01(\x04R\x0clatencySumUs\x12#\n\rrequest_bytes\x18\x08 \x01(\x04R\x0crequestBytes\x12%\n\x0eresponse_bytes\x18\t \x01(\x04R\rresponseBytes\"\xe8\x01\n\tTcpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06opened\x18\x02 \x01(\x04R\x06opened\x12\x16\n\x06\x63losed\x18\x03 \x01(\x04R\x06\x63losed\x12\x16\n\x06\x66\x61iled\x18\x04 \x01(\x04R\x06\x66\x61iled\x12\x1d\n\nsent_bytes\x18\x05 \x01(\x04R\tsentBytes\x12%\n\x0ereceived_bytes\x18\x06 \x01(\x04R\rreceivedBytes\x12)\n\x10open_connections\x18\x07 \x01(\x04R\x0fopenConnections\"u\n\x0bProxyGauges\x12%\n\x0eresident_bytes\x18\x01 \x01(\x04R\rresidentBytes\x12)\n\x10open_descriptors\x18\x02 \x01(\rR\x0fopenDescriptors\x12\x14\n\x05tasks\x18\x03 \x01(\rR\x05tasks\"\xbb\x01\n\x0eReportResponse\x12;\n\rset_log_level\x18\x01 \x01(\x0b\x32\x15.tulle.v1.SetLogLevelH\x00R\x0bsetLogLevel\x12\x31\n\tstart_tap\x18\x02 \x01(\x0b\x32\x12.tulle.v1.StartTapH\x00R\x08startTap\x12.\n\x08stop_tap\x18\x03 \x01(\x0b\x32\x11.tulle.v1.StopTapH\x00R\x07stopTapB\t\n\x07\x63ommand\"#\n\x0bSetLogLevel\x12\x14\n\x05level\x18\x01 \x01(\tR\x05level\"s\n\x08StartTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x31\n\tdirection\x18\x02 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12$\n\x0emax_per_second\x18\x03 \x01(\rR\x0cmaxPerSecond\"\x19\n\x07StopTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_INBOUND\x10\x01\x12\x16\n\x12\x44IRECTION_OUTBOUND\x10\x02\x32L\n\tTelemetry\x12?\n\x06Report\x12\x17.tulle.v1.ReportRequest\x1a\x18.tulle.v1.ReportResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tulle/v1/telemetry.proto\x12\x08tulle.v1\"\x8e\x02\n\rReportRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x17.tulle.v1.ReportingNodeR\x04node\x12\x1f\n\x0binterval_ms\x18\x02 \x01(\rR\nintervalMs\x12(\n\x04http\x18\x03 \x03(\x0b\x32\x14.tulle.v1.HttpSeriesR\x04http\x12%\n\x03tcp\x18\x04 \x03(\x0b\x32\x13.tulle.v1.TcpSeriesR\x03tcp\x12-\n\x06gauges\x18\x05 \x01(\x0b\x32\x15.tulle.v1.ProxyGaugesR\x06gauges\x12/\n\x07plugins\x18\x06 \x03(\x0b\x32\x15.tulle.v1.PluginFaultR\x07plugins\"\xa0\x01\n\rReportingNode\x12\x10\n\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x1a\n\x08workload\x18\x03 \x01(\tR\x08workload\x12\'\n\x0fservice_account\x18\x04 \x01(\tR\x0eserviceAccount\x12\x1a\n\x08instance\x18\x05 \x01(\tR\x08instance\"\xd4\x02\n\x04\x45\x64ge\x12\x31\n\tdirection\x18\x01 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12\x19\n\x08peer_pod\x18\x02 \x01(\tR\x07peerPod\x12%\n\x0epeer_namespace\x18\x03 \x01(\tR\rpeerNamespace\x12#\n\rpeer_workload\x18\x04 \x01(\tR\x0cpeerWorkload\x12\x18\n\x07service\x18\x05 \x01(\tR\x07service\x12+\n\x11service_namespace\x18\x06 \x01(\tR\x10serviceNamespace\x12!\n\x0cservice_port\x18\x07 \x01(\rR\x0bservicePort\x12\x14\n\x05route\x18\x08 \x01(\tR\x05route\x12\x18\n\x07\x62\x61\x63kend\x18\t \x01(\tR\x07\x62\x61\x63kend\x12\x18\n\x07secured\x18\n \x01(\x08R\x07secured\"\xb3\x02\n\nHttpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06status\x18\x02 \x01(\rR\x06status\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n\x08requests\x18\x04 \x01(\x04R\x08requests\x12\x1a\n\x08\x66\x61ilures\x18\x05 \x01(\x04R\x08\x66\x61ilures\x12\'\n\x0flatency_buckets\x18\x06 \x03(\x04R\x0elatencyBuckets\x12$\n\x0elatency_sum_us\x18\x07 \x01(\x04R\x0clatencySumUs\x12#\n\rrequest_bytes\x18\x08 \x01(\x04R\x0crequestBytes\x12%\n\x0eresponse_bytes\x18\t \x01(\x04R\rresponseBytes\"\xe8\x01\n\tTcpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06opened\x18\x02 \x01(\x04R\x06opened\x12\x16\n\x06\x63losed\x18\x03 \x01(\x04R\x06\x63losed\x12\x16\n\x06\x66\x61iled\x18\x04 \x01(\x04R\x06\x66\x61iled\x12\x1d\n\nsent_bytes\x18\x05 \x01(\x04R\tsentBytes\x12%\n\x0ereceived_bytes\x18\x06 \x01(\x04R\rreceivedBytes\x12)\n\x10open_connections\x18\x07 \x01(\x04R\x0fopenConnections\"u\n\x0bProxyGauges\x12%\n\x0eresident_bytes\x18\x01 \x01(\x04R\rresidentBytes\x12)\n\x10open_descriptors\x18\x02 \x01(\rR\x0fopenDescriptors\x12\x14\n\x05tasks\x18\x03 \x01(\rR\x05tasks\"m\n\x0bPluginFault\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x14\n\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n\x05\x65rror\x18\x03 \x01(\tR\x05\x65rror\x12\x1a\n\x08\x66\x61ilures\x18\x04 \x01(\x04R\x08\x66\x61ilures\"\xbb\x01\n\x0eReportResponse\x12;\n\rset_log_level\x18\x01 \x01(\x0b\x32\x15.tulle.v1.SetLogLevelH\x00R\x0bsetLogLevel\x12\x31\n\tstart_tap\x18\x02 \x01(\x0b\x32\x12.tulle.v1.StartTapH\x00R\x08startTap\x12.\n\x08stop_tap\x18\x03 \x01(\x0b\x32\x11.tulle.v1.StopTapH\x00R\x07stopTapB\t\n\x07\x63ommand\"#\n\x0bSetLogLevel\x12\x14\n\x05level\x18\x01 \x01(\tR\x05level\"s\n\x08StartTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x31\n\tdirection\x18\x02 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12$\n\x0emax_per_second\x18\x03 \x01(\rR\x0cmaxPerSecond\"\x19\n\x07StopTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_INBOUND\x10\x01\x12\x16\n\x12\x44IRECTION_OUTBOUND\x10\x02\x32L\n\tTelemetry\x12?\n\x06Report\x12\x17.tulle.v1.ReportRequest\x1a\x18.tulle.v1.ReportResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tulle.v1.telemetry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTION']._serialized_start=1803
-  _globals['_DIRECTION']._serialized_end=1888
+  _globals['_DIRECTION']._serialized_start=1963
+  _globals['_DIRECTION']._serialized_end=2048
   _globals['_REPORTREQUEST']._serialized_start=39
-  _globals['_REPORTREQUEST']._serialized_end=260
-  _globals['_REPORTINGNODE']._serialized_start=263
-  _globals['_REPORTINGNODE']._serialized_end=423
-  _globals['_EDGE']._serialized_start=426
-  _globals['_EDGE']._serialized_end=766
-  _globals['_HTTPSERIES']._serialized_start=769
-  _globals['_HTTPSERIES']._serialized_end=1076
-  _globals['_TCPSERIES']._serialized_start=1079
-  _globals['_TCPSERIES']._serialized_end=1311
-  _globals['_PROXYGAUGES']._serialized_start=1313
-  _globals['_PROXYGAUGES']._serialized_end=1430
-  _globals['_REPORTRESPONSE']._serialized_start=1433
-  _globals['_REPORTRESPONSE']._serialized_end=1620
-  _globals['_SETLOGLEVEL']._serialized_start=1622
-  _globals['_SETLOGLEVEL']._serialized_end=1657
-  _globals['_STARTTAP']._serialized_start=1659
-  _globals['_STARTTAP']._serialized_end=1774
-  _globals['_STOPTAP']._serialized_start=1776
-  _globals['_STOPTAP']._serialized_end=1801
-  _globals['_TELEMETRY']._serialized_start=1890
-  _globals['_TELEMETRY']._serialized_end=1966
+  _globals['_REPORTREQUEST']._serialized_end=309
+  _globals['_REPORTINGNODE']._serialized_start=312
+  _globals['_REPORTINGNODE']._serialized_end=472
+  _globals['_EDGE']._serialized_start=475
+  _globals['_EDGE']._serialized_end=815
+  _globals['_HTTPSERIES']._serialized_start=818
+  _globals['_HTTPSERIES']._serialized_end=1125
+  _globals['_TCPSERIES']._serialized_start=1128
+  _globals['_TCPSERIES']._serialized_end=1360
+  _globals['_PROXYGAUGES']._serialized_start=1362
+  _globals['_PROXYGAUGES']._serialized_end=1479
+  _globals['_PLUGINFAULT']._serialized_start=1481
+  _globals['_PLUGINFAULT']._serialized_end=1590
+  _globals['_REPORTRESPONSE']._serialized_start=1593
+  _globals['_REPORTRESPONSE']._serialized_end=1780
+  _globals['_SETLOGLEVEL']._serialized_start=1782
+  _globals['_SETLOGLEVEL']._serialized_end=1817
+  _globals['_STARTTAP']._serialized_start=1819
+  _globals['_STARTTAP']._serialized_end=1934
+  _globals['_STOPTAP']._serialized_start=1936
+  _globals['_STOPTAP']._serialized_end=1961
+  _globals['_TELEMETRY']._serialized_start=2050
+  _globals['_TELEMETRY']._serialized_end=2126
 # @@protoc_insertion_point(module_scope)

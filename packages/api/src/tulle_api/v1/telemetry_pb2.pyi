@@ -17,18 +17,20 @@ DIRECTION_INBOUND: Direction
 DIRECTION_OUTBOUND: Direction
 
 class ReportRequest(_message.Message):
-    __slots__ = ("node", "interval_ms", "http", "tcp", "gauges")
+    __slots__ = ("node", "interval_ms", "http", "tcp", "gauges", "plugins")
     NODE_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     HTTP_FIELD_NUMBER: _ClassVar[int]
     TCP_FIELD_NUMBER: _ClassVar[int]
     GAUGES_FIELD_NUMBER: _ClassVar[int]
+    PLUGINS_FIELD_NUMBER: _ClassVar[int]
     node: ReportingNode
     interval_ms: int
     http: _containers.RepeatedCompositeFieldContainer[HttpSeries]
     tcp: _containers.RepeatedCompositeFieldContainer[TcpSeries]
     gauges: ProxyGauges
-    def __init__(self, node: _Optional[_Union[ReportingNode, _Mapping]] = ..., interval_ms: _Optional[int] = ..., http: _Optional[_Iterable[_Union[HttpSeries, _Mapping]]] = ..., tcp: _Optional[_Iterable[_Union[TcpSeries, _Mapping]]] = ..., gauges: _Optional[_Union[ProxyGauges, _Mapping]] = ...) -> None: ...
+    plugins: _containers.RepeatedCompositeFieldContainer[PluginFault]
+    def __init__(self, node: _Optional[_Union[ReportingNode, _Mapping]] = ..., interval_ms: _Optional[int] = ..., http: _Optional[_Iterable[_Union[HttpSeries, _Mapping]]] = ..., tcp: _Optional[_Iterable[_Union[TcpSeries, _Mapping]]] = ..., gauges: _Optional[_Union[ProxyGauges, _Mapping]] = ..., plugins: _Optional[_Iterable[_Union[PluginFault, _Mapping]]] = ...) -> None: ...
 
 class ReportingNode(_message.Message):
     __slots__ = ("pod", "namespace", "workload", "service_account", "instance")
@@ -117,6 +119,18 @@ class ProxyGauges(_message.Message):
     open_descriptors: int
     tasks: int
     def __init__(self, resident_bytes: _Optional[int] = ..., open_descriptors: _Optional[int] = ..., tasks: _Optional[int] = ...) -> None: ...
+
+class PluginFault(_message.Message):
+    __slots__ = ("plugin", "state", "error", "failures")
+    PLUGIN_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    plugin: str
+    state: str
+    error: str
+    failures: int
+    def __init__(self, plugin: _Optional[str] = ..., state: _Optional[str] = ..., error: _Optional[str] = ..., failures: _Optional[int] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
     __slots__ = ("set_log_level", "start_tap", "stop_tap")

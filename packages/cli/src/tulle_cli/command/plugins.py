@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 from tulle_plugin_api import PluginInfo, load
 
-from tulle_cli import options, registry, scaffold, terminal
+from tulle_cli import options, proxies, registry, scaffold, terminal
+from tulle_cli.api_client import ApiClient
 from tulle_cli.errors import CliError
 
 HEAD = ("NAME", "VERSION", "KIND", "PROVIDES", "SOURCE", "STATE", "ERROR")
@@ -19,24 +20,44 @@ def command() -> None:
 
 
 @command.command("list")
+@options.control_plane
 @options.output
-def list_(output: str) -> None:
-    """Every plugin and added command: name, version, kind, what it provides, where it is from, state, error."""
+def list_(api: str | None, output: str) -> None:
+    """Every plugin and added command: name, version, kind, what it provides, where it is from, state, error.
+
+    Where a control plane answers, also how they do in the proxies: one that misbehaves there has that as its state.
+    """
     infos = [*load().infos, *_commands()]
+    seen = _in_proxies(api)
+    states = {i.name: (i.state, i.error) if i.error else seen.pop(i.name, (i.state, "")) for i in infos}
     if output == "json":
         terminal.echo_json([
             {"name": i.name, "version": i.version, "kind": i.kind, "provides": i.provides, "source": i.source,
-             "state": i.state, "error": i.error}
+             "state": states[i.name][0], "error": states[i.name][1]}
             for i in infos
+        ] + [
+            {"name": name, "version": "", "kind": "", "provides": [], "source": "", "state": state, "error": error}
+            for name, (state, error) in seen.items() if name not in states
         ])
         return
     if not infos:
         click.echo("No plugins are installed. pip install tulle-policy-timeout adds one.")
         return
     rows = [
-        (i.name, i.version, i.kind, _provided(i), i.source, i.state, " ".join(i.error.split())) for i in infos
-    ]
+        (i.name, i.version, i.kind, _provided(i), i.source, states[i.name][0], " ".join(states[i.name][1].split()))
+        for i in infos
+    ] + [(name, "", "", "", "", *told) for name, told in seen.items() if name not in states]
     click.echo(terminal.columns(HEAD, rows))
+
+
+def _in_proxies(api: str | None) -> dict[str, tuple[str, str]]:
+    """State and words of those that misbehave in proxies; nothing where no control plane was named, nor answers."""
+    try:
+        return proxies.faults(ApiClient(api, timeout=2.0).get("/api/v1/proxies")["proxies"])
+    except CliError:
+        if api:
+            raise
+        return {}
 
 
 def _provided(info: PluginInfo) -> str:

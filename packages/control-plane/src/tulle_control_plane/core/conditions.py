@@ -6,8 +6,13 @@ they are written. Computed when asked for: nobody watches them yet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+from tulle_plugin_api.meshpolicy import BALANCER_TYPE
 
 from tulle_control_plane.core.objects import (
     AnyRoute,
@@ -93,8 +98,21 @@ def programmed(holders: Sequence[Holder]) -> Condition:
     return Condition("Programmed", "True", "Programmed", text)
 
 
-def of_policy(store: Store, policy: MeshPolicy) -> tuple[Condition, ...]:
-    """A policy that is in force: does its target exist, and is it the one that holds there?"""
+Gone: TypeAlias = Mapping[tuple[str, str], str]
+"""Plugins that have been uninstalled since they were loaded: kind and name -> distribution."""
+
+
+def of_policy(store: Store, policy: MeshPolicy, gone: Gone = MappingProxyType({})) -> tuple[Condition, ...]:
+    """A policy that is in force: is its plugin still there, does its target exist, and does it hold there?"""
+    plugin = ("policy", policy.type)
+    if policy.type == BALANCER_TYPE:
+        plugin = ("balancer", json.loads(policy.config).get("name", ""))
+    if plugin in gone:
+        text = (
+            f"{plugin[0]} {plugin[1]!r} is not installed any more (it came from {gone[plugin]}); what runs with it "
+            "goes on, what starts from now on does not know it: install it again, or delete the policy"
+        )
+        return (Condition("Accepted", "False", "PluginMissing", text),)
     kind, namespace, name = policy.target
     target = _TARGETS.get(kind)
     found = store.get(target, (namespace, name)) if target is not None else None

@@ -33,6 +33,20 @@ class Gauges:
     tasks: int
 
 
+@dataclass(frozen=True, slots=True)
+class PluginFault:
+    """What one plugin has done wrong in a proxy, since that started."""
+
+    plugin: str
+    state: str
+    error: str
+    failures: int
+
+
+MAX_FAULTS = 100  # of one proxy
+LONGEST_TEXT = 300
+
+
 class Telemetry:
     """The service. `now` is monotonic seconds."""
 
@@ -41,6 +55,7 @@ class Telemetry:
         self._stopping = stopping
         self._now = now
         self.gauges: dict[tuple[str, str], Gauges] = {}
+        self.faults: dict[tuple[str, str], tuple[PluginFault, ...]] = {}
 
     async def report(self, requests: AsyncIterator[pb.ReportRequest], context: Context) -> None:
         """Take one proxy's reports until either side ends the stream."""
@@ -75,12 +90,20 @@ class Telemetry:
                         report.gauges.open_descriptors,
                         report.gauges.tasks,
                     )
+                self.faults[node.namespace, node.pod] = tuple(
+                    PluginFault(
+                        fault.plugin[:LONGEST_TEXT], fault.state[:LONGEST_TEXT], fault.error[:LONGEST_TEXT],
+                        fault.failures,
+                    )
+                    for fault in report.plugins[:MAX_FAULTS]
+                )  # fmt: skip
         finally:
             if node is not None:
                 self._reports.forget(node)
                 gauges = self.gauges.get((node.namespace, node.pod))
-                if gauges is not None and gauges.instance == node.instance:
-                    del self.gauges[node.namespace, node.pod]
+                if gauges is None or gauges.instance == node.instance:  # else it has come back already
+                    self.gauges.pop((node.namespace, node.pod), None)
+                    self.faults.pop((node.namespace, node.pod), None)
         return ""
 
     async def run(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 import msgspec
@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from tulle_plugin_api.config import Duration
 
+from tulle_control_plane.core.conditions import Gone
 from tulle_control_plane.directory import CatalogDirectory
 from tulle_control_plane.feed import Feed
 from tulle_control_plane.grpc.proxies import Proxies
@@ -47,6 +48,8 @@ class Api:
     telemetry: Telemetry
     traffic: Traffic
     directory: CatalogDirectory
+    gone: Callable[[], Gone] = dict
+    """Plugins that have been uninstalled (`Plugins.gone`)."""
     wall: Callable[[], float] = time.time
     now: Callable[[], float] = time.monotonic
 
@@ -136,7 +139,9 @@ class Api:
         node = session.node
         known = self.directory.pod(node.namespace, node.pod)
         gauges = self.telemetry.gauges.get((node.namespace, node.pod))
-        return rows.proxy(session, known.workload if known else "", gauges, now, with_config=with_config)
+        row = rows.proxy(session, known.workload if known else "", gauges, now, with_config=with_config)
+        row["plugins"] = [asdict(fault) for fault in self.telemetry.faults.get((node.namespace, node.pod), ())]
+        return row
 
     async def rehearse(self, request: Request) -> Response:
         """What objects would change if they were applied."""
@@ -164,6 +169,7 @@ class Api:
                 _text(request, "kind"),
                 _text(request, "namespace"),
                 self.proxies.sessions,
+                self.gone(),
             )
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from google.protobuf.json_format import MessageToDict
@@ -82,7 +83,7 @@ def routes_to(snapshots: Snapshots, service: Key) -> list[Json]:
     ]
     return [
         {"kind": kind, "namespace": key[0], "name": key[1],
-         "conditions": [asdict(c) for c in _conditions(snapshots, kind, key, {})]}
+         "conditions": [asdict(c) for c in _conditions(snapshots, kind, key, {}, {})]}
         for kind, keys in found
         for key in keys
     ]  # fmt: skip
@@ -95,15 +96,19 @@ def catalog(
     kind: str,
     namespace: str,
     sessions: Iterable[Session] = (),
+    gone: conditions.Gone = MappingProxyType({}),
 ) -> Json:
-    """What exists, what was refused, and what the proxies of `sessions` run of it."""
+    """What exists, what was refused, and what the proxies of `sessions` run of it.
+
+    `gone`: plugins that run here and have been uninstalled.
+    """
     holders = _holders(sessions)
     kinds = [k for k in KINDS if kind in ("", k)]
     return {
         "synced": snapshots.synced,
         "source": source,
         "counts": {k: count for k, count in snapshots.store.counts().items() if k in kinds},
-        "objects": {k: rows for k in kinds if (rows := _objects(snapshots, k, namespace, holders))},
+        "objects": {k: rows for k in kinds if (rows := _objects(snapshots, k, namespace, holders, gone))},
         "rejected": [
             {"source": name, "problem": problem, "since": timestamp(rejected_since.get(name, 0.0))}
             for name, problem in sorted(snapshots.rejected.items())
@@ -130,17 +135,17 @@ def _holders(sessions: Iterable[Session]) -> _Holders:
     return found
 
 
-def _objects(snapshots: Snapshots, kind: str, namespace: str, holders: _Holders) -> list[Json]:
+def _objects(snapshots: Snapshots, kind: str, namespace: str, holders: _Holders, gone: conditions.Gone) -> list[Json]:
     rows = []
     for key in snapshots.store.keys(kind):
         if namespace in ("", key[0]):
-            found = _conditions(snapshots, kind, key, holders)
+            found = _conditions(snapshots, kind, key, holders, gone)
             rows.append({"namespace": key[0], "name": key[1], "conditions": [asdict(c) for c in found]})
     return rows
 
 
 def _conditions(
-    snapshots: Snapshots, kind: str, key: tuple[str, str], holders: _Holders
+    snapshots: Snapshots, kind: str, key: tuple[str, str], holders: _Holders, gone: conditions.Gone
 ) -> tuple[conditions.Condition, ...]:
     source = f"{kind} {key[0]}/{key[1]}" if key[0] else f"{kind} {key[1]}"
     held = (conditions.programmed(holders[source]),) if source in holders else ()
@@ -152,5 +157,5 @@ def _conditions(
     if kind == "GRPCRoute" and (grpc := snapshots.store.get(GRPCRoute, key)):
         return conditions.of_route(snapshots.store, grpc) + held
     if kind == "MeshPolicy" and (policy := snapshots.store.get(MeshPolicy, key)):
-        return conditions.of_policy(snapshots.store, policy)
+        return conditions.of_policy(snapshots.store, policy, gone)
     return ()

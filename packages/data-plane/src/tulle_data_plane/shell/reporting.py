@@ -82,10 +82,16 @@ async def _report(call: Call[pb.ReportRequest, pb.ReportResponse], host: Host, t
                 report = telemetry.take(round((trio.current_time() - last) * 1000))
                 last = trio.current_time()
                 report.gauges.CopyFrom(gauges())
+                for row in host.faults.rows.values():
+                    report.plugins.add(plugin=row.plugin, state=row.state, error=row.error, failures=row.failures)
                 if node is not None:
                     report.node.CopyFrom(node)
                     node = None
-                await call.send(report)
+                try:
+                    await call.send(report)
+                except GrpcError:
+                    host.count("telemetry_reports_dropped_total")
+                    raise
                 await trio.sleep(INTERVAL)
         except GrpcError:
             pass  # `commands` says why
