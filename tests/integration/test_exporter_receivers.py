@@ -303,9 +303,20 @@ def test_influx(tmp_path):
 # --- prometheus ----------------------------------------------------------------------------------------------------
 
 
+OWN = {
+    "tulle_proxy_retries_total": 7.0,
+    'tulle_proxy_plugin_failures_total{plugin="policy-x",what="raised"}': 2.0,
+    'tulle_proxy_stalls_total{plugin="policy-x"}': 1.0,
+    'tulle_proxy_limit_hits_total{limit="head",reason="head-too-large"}': 1.0,
+    'tulle_proxy_detections_total{protocol="http/1"}': 4.0,
+    'tulle_proxy_detections_total{protocol="timeout"}': 1.0,
+    "tulle_proxy_control_plane_connected": 1.0,
+}
+
+
 def page():
     exporter = load(kinds=("exporter",)).exporters["prometheus"](
-        ExporterContext(pod="app-a-1", namespace="demo", counters=lambda: {"tulle_proxy_retries_total": 7.0})
+        ExporterContext(pod="app-a-1", namespace="demo", counters=lambda: OWN)
     )
     for exchange in exchanges():
         exporter.observe(exchange)

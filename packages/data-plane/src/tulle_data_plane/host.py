@@ -164,6 +164,10 @@ class Host:
                 before = 0
         self.counters[name] = before + amount
 
+    def ejected(self, reason: str) -> None:
+        """An endpoint that accepts no connection was ejected."""
+        self.count("endpoint_ejections_total", reason=reason)
+
     def sweep(self, now: float) -> None:
         """Give up what takes too long: requests in policies' hands, background work of replaced configurations."""
         for guard in self.guards:

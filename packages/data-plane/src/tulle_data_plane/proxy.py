@@ -33,6 +33,7 @@ from tulle_data_plane.shell.original_destination import original_destination
 from tulle_data_plane.shell.output import Lines
 from tulle_data_plane.shell.reporting import gauges, report_forever
 from tulle_data_plane.telemetry import Telemetry
+from tulle_data_plane.wire.errors import LIMITS, limit_hits
 
 HOUSEKEEPING_SECONDS = 5.0
 SWEEP_SECONDS = 0.5
@@ -161,6 +162,10 @@ class Proxy:
             "tulle_proxy_resident_bytes": process.resident_bytes,
             "tulle_proxy_open_descriptors": process.open_descriptors,
             "tulle_proxy_tasks": process.tasks,
+            **{
+                f'tulle_proxy_limit_hits_total{{limit="{LIMITS[reason]}",reason="{reason}"}}': hits
+                for reason, hits in limit_hits.items()
+            },
             **self._exporters_counters(),
         }
 

@@ -179,7 +179,7 @@ class Routes:
             from tulle_data_plane.layers.session import pinned
 
             pick = pinned
-        balanced = balance(self.backends, host.driver.now, at_endpoint, pick)
+        balanced = balance(self.backends, host.driver.now, at_endpoint, pick, ejected=host.ejected)
         inner = build.wrapped(below, mirrored(balanced) if key.mirrors else balanced)
         outer = build.wrapped(above, filtered(inner) if key.filters else inner)
         return Chain(outer, inner, balanced, tuple(build.backgrounds))

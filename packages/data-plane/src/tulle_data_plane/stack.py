@@ -156,7 +156,7 @@ def _build_outbound(
     if before is not None and same:
         backends = before.backends  # the very one, so that handlers which were built with it can be kept
 
-    connected = balance(backends, host.driver.now, dial_tcp(host.outbound_pool))
+    connected = balance(backends, host.driver.now, dial_tcp(host.outbound_pool), ejected=host.ejected)
     routes = Routes(message, host, backends, before.chains if before is not None and same else {})
     requests, connections = routes.handlers(connected)
     return Target(

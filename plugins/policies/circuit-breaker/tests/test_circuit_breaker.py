@@ -82,7 +82,7 @@ def test_it_is_installed_on_the_fast_path():
 def trace(circuit, steps):
     """Each step: (time, "ok" or "bad" of a request while CLOSED; "begin", "open", "close"), and what it gave."""
     does = {
-        "ok": lambda now: circuit.ends(now, False), "bad": lambda now: circuit.ends(now, True),
+        "ok": lambda now: bool(circuit.ends(now, False)), "bad": lambda now: bool(circuit.ends(now, True)),
         "begin": circuit.begins, "open": circuit.open, "close": circuit.close,
     }
     told = []
@@ -128,6 +128,13 @@ def rate(outcomes, gap=0.1, **given):
     return None
 
 
+def test_it_says_why():
+    assert Circuit(config(consecutive_failures=1)).ends(1, True) == "consecutive-failures"
+    rated = Circuit(config(consecutive_failures=0, success_rate={"percent": 50, "requests": 1}))
+    assert rated.ends(1, True) == "success-rate"
+    assert rated.ends(1, False) == ""
+
+
 def test_the_success_rate_counts_only_what_is_enough_and_recent():
     assert rate("x" * 20) == 10
     assert rate(".x" * 20) is None  # just 50%
@@ -153,7 +160,9 @@ def test_one_bad_endpoint_of_five_fails_less_than_one_in_a_thousand_after_its_ej
         assert bench.out == [3]
         assert len(failed) - 5 < 6, "5 that led to the ejection, then one for each probe: 30 s, then 60 s later"
         assert [number for number in failed if number < 1000] == failed[:5]
-        assert bench.runtime.counters["circuit_breaker_ejections_total"] == len(failed) - 4
+        counted = {name.removeprefix("circuit_breaker_"): n for name, n in bench.runtime.counters.items()}
+        assert counted['ejections_total{reason="consecutive-failures"}'] == 1
+        assert counted['ejections_total{reason="probe-failed"}'] == len(failed) - 5
 
     run(test)
 
@@ -270,6 +279,7 @@ def test_a_probe_that_says_nothing_leaves_it_to_the_next():
         assert 1 in bench.sent
         assert bench.out == []
         assert bench.runtime.counters["circuit_breaker_probes_total"] == 2
+        assert bench.runtime.counters["circuit_breaker_readmissions_total"] == 1
 
     run(test)
 

@@ -118,9 +118,17 @@ Pick: TypeAlias = Callable[[Backend, Exchange, float, Sequence[Endpoint]], Endpo
 
 
 def balance(
-    backends: Mapping[str, Backend], now: Callable[[], float], next: Handler, pick: Pick = Backend.pick
+    backends: Mapping[str, Backend],
+    now: Callable[[], float],
+    next: Handler,
+    pick: Pick = Backend.pick,
+    *,
+    ejected: Callable[[str], None] = lambda reason: None,
 ) -> Handler:
-    """Choose an endpoint of `exchange.backend`, then call `next`; choose another while none accepts a connection."""
+    """Choose an endpoint of `exchange.backend`, then call `next`; choose another while none accepts a connection.
+
+    `ejected` is told why, whenever one is ejected for that.
+    """
 
     async def handler(exchange: Exchange) -> Response:
         backend = backends[exchange.backend]
@@ -138,7 +146,8 @@ def balance(
                 return response
             except ConnectFailed as error:
                 # Nothing of the request has reached an application. Gone pods are the usual reason.
-                backend.ejections.failed(endpoint, at, lasting=not isinstance(error, AppRefused))
+                if backend.ejections.failed(endpoint, at, lasting=not isinstance(error, AppRefused)):
+                    ejected(error.reason)
                 tried.append(endpoint)
                 if len(tried) >= MAX_CONNECT_TRIES or len(tried) >= len(backend.endpoints):
                     raise

@@ -25,14 +25,15 @@ class Ejections:
         """Is anything remembered at all?"""
         return bool(self._until)
 
-    def failed(self, endpoint: Endpoint, now: float, *, lasting: bool = True) -> None:
-        """`endpoint` refused. `lasting`: double the back-off, since nobody was there at all."""
+    def failed(self, endpoint: Endpoint, now: float, *, lasting: bool = True) -> bool:
+        """`endpoint` refused; is it ejected for that? `lasting`: double the back-off, since nobody was there at all."""
         until, length = self._until.get(endpoint, (0.0, 0.0))
         if now < until:
-            return  # requests that were already under way say nothing new
+            return False  # requests that were already under way say nothing new
         recent = length and now - until < length
         length = min(MAX_SECONDS, length * 2) if recent and lasting else FIRST_SECONDS
         self._until[endpoint] = (now + length, length)
+        return True
 
     def eject(self, endpoint: Endpoint, until: float) -> None:
         """Leave `endpoint` alone until then, whatever was said before: a policy keeps its own count of failures."""

@@ -170,6 +170,7 @@ class Capture:
                 while (found := detect.detect(first)) is None:
                     data = await channel.recv()
                     if not data:
+                        self._host.count("detections_total", protocol="opaque" if first else "silent")
                         return (pb.PROTOCOL_OPAQUE, first) if first else (0, b"")
                     first += data
         except _Undetected:
@@ -177,7 +178,9 @@ class Capture:
             say(logging.WARNING, "protocol not detected in time; relaying as opaque TCP", seconds=seconds,
                 destination=str(destination),
                 hint=f'if its server speaks first, annotate: tulle.dev/opaque-ports: "{destination.port}"')
+            self._host.count("detections_total", protocol="timeout")
             return pb.PROTOCOL_OPAQUE, first
+        self._host.count("detections_total", protocol=found.value)
         return DETECTED[found], first
 
     def _tcp_failed(self, channel: Channel, exchange: Exchange, failure: Failure) -> None:

@@ -32,6 +32,19 @@ REASONS: dict[str, str] = {
 }
 
 
+LIMITS: dict[str, str] = {
+    "uri-too-long": "request_line",
+    "head-too-large": "head",
+    "too-many-fields": "fields",
+    "chunk-extensions-too-large": "chunk_extensions",
+    "trailers-too-large": "trailers",
+}
+"""Of those, the ones that say that a limit was passed, and which one (limits.Limits)."""
+
+limit_hits: dict[str, int] = dict.fromkeys(LIMITS, 0)
+"""How often each has been passed in this process, by requests and answers alike."""
+
+
 class ProtocolError(Exception):
     """A peer broke the protocol. The connection it came on can not be read any further.
 
@@ -40,6 +53,8 @@ class ProtocolError(Exception):
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail or REASONS[reason]}")
+        if reason in limit_hits:
+            limit_hits[reason] += 1
         self.reason = reason
         self.detail = detail or REASONS[reason]
 

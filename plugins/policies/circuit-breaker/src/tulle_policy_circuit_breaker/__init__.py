@@ -44,6 +44,10 @@ NOT_ITS_FAULT = frozenset({"client-reset", "body-timeout", "out-of-descriptors",
 """Reasons of failures that say nothing about the endpoint."""
 
 
+CONSECUTIVE, SUCCESS_RATE = "consecutive-failures", "success-rate"
+"""Why an endpoint is ejected, as `circuit_breaker_ejections_total` says it; and "probe-failed"."""
+
+
 class SuccessRateConfig(Config):
     """Eject an endpoint that fails too large a share of its requests."""
 
@@ -113,8 +117,8 @@ class Circuit:
         self.state, self.until = State.HALF_OPEN, now + self.length
         return True
 
-    def ends(self, now: float, failed: bool) -> bool:
-        """A request that was sent while CLOSED ended; should the endpoint be ejected?"""
+    def ends(self, now: float, failed: bool) -> str:
+        """A request that was sent while CLOSED ended; why the endpoint should be ejected, or ""."""
         config, rate = self._config, self._config.success_rate
         if now - self._since >= rate.window / 2:
             fresh = now - self._since < rate.window
@@ -123,13 +127,14 @@ class Circuit:
         self._requests += 1
         if not failed:
             self._in_a_row = 0
-            return False
+            return ""
         self._failed += 1
         self._in_a_row += 1
         if 0 < config.consecutive_failures <= self._in_a_row:
-            return True
+            return CONSECUTIVE
         requests, failures = self._requests + self._old[0], self._failed + self._old[1]
-        return requests >= rate.requests and (requests - failures) * 100 < rate.percent * requests
+        low = requests >= rate.requests and (requests - failures) * 100 < rate.percent * requests
+        return SUCCESS_RATE if low else ""
 
     def open(self, now: float) -> float:
         """Eject; for how many seconds. Longer each time, until a probe has succeeded."""
@@ -218,8 +223,8 @@ class CircuitBreaker(Policy[CircuitBreakerConfig]):
             finally:
                 if probe:
                     ward.probed(backend, endpoint, circuit, failed)
-                elif failed is not None and circuit.state is State.CLOSED and circuit.ends(now(), failed):
-                    ward.eject(backend, endpoint, circuit)
+                elif failed is not None and circuit.state is State.CLOSED and (why := circuit.ends(now(), failed)):
+                    ward.eject(backend, endpoint, circuit, why)
 
         return handle
 
@@ -254,7 +259,7 @@ class _Ward:
             raise Refused(503, "circuit-open", f"every endpoint of {backend} is ejected", {"retry-after": str(wait)})
         return False
 
-    def eject(self, backend: str, endpoint: Endpoint, circuit: Circuit) -> None:
+    def eject(self, backend: str, endpoint: Endpoint, circuit: Circuit, why: str) -> None:
         """Open the circuit, unless too many are open."""
         now = self._runtime.now()
         known = self._runtime.endpoints.all(backend)
@@ -263,20 +268,21 @@ class _Ward:
             self._runtime.count("circuit_breaker_ejections_withheld_total")
             circuit.reset(now)  # or each further failure would look at all endpoints again
             return
-        self._runtime.count("circuit_breaker_ejections_total")
+        self._runtime.count("circuit_breaker_ejections_total", reason=why)
         self._runtime.endpoints.eject(backend, endpoint, circuit.open(now))
 
     def probed(self, backend: str, endpoint: Endpoint, circuit: Circuit, failed: bool | None) -> None:
         """The probe ended. One that says nothing leaves the endpoint for the next request to probe."""
         now = self._runtime.now()
         if failed:
-            self._runtime.count("circuit_breaker_ejections_total")
+            self._runtime.count("circuit_breaker_ejections_total", reason="probe-failed")
             self._runtime.endpoints.eject(backend, endpoint, circuit.open(now))
         elif failed is None:
             circuit.state, circuit.until = State.OPEN, now
             self._runtime.endpoints.readmit(backend, endpoint)
         else:
             circuit.close(now)
+            self._runtime.count("circuit_breaker_readmissions_total")
             self._runtime.endpoints.readmit(backend, endpoint)
 
 
