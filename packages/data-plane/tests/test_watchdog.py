@@ -168,7 +168,7 @@ def test_a_whole_proxy_gets_rid_of_code_that_blocks_for_ever(tmp_path, program):
     (tmp_path / "acme_blocks.py").write_text(textwrap.dedent(BLOCKS))
     info = tmp_path / "acme_blocks-1.0.dist-info"
     info.mkdir()
-    (info / "entry_points.txt").write_text("[tulle]\nexporter-blocks = acme_blocks\n")
+    (info / "entry_points.txt").write_text("[tulle]\nexporter-blocks = acme_blocks\npolicy-broken = acme_none\n")
     with program(TULLE_EXPORTERS="blocks", PYTHONPATH=str(tmp_path)) as proxy:
         proxy.started()
         answer = proxy.ask("GET /metrics")  # waits for as long as it takes: not for an hour
@@ -178,4 +178,6 @@ def test_a_whole_proxy_gets_rid_of_code_that_blocks_for_ever(tmp_path, program):
         assert "acme_blocks.py:" in line["detail"]
         assert "in collect" in line["detail"]
         config = json.loads(proxy.ask("GET /config").partition("\r\n\r\n")[2])
-        assert config["plugins"][0]["plugin"] == "exporter-blocks"
+        assert {row["plugin"]: row["state"] for row in config["plugins"]} == {
+            "policy-broken": "failed", "exporter-blocks": "misbehaving",
+        }  # fmt: skip

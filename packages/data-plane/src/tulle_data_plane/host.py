@@ -6,6 +6,7 @@ Owns these objects' lifetimes. Made once by main (or a test), given to the stack
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, TypeVarTuple
@@ -138,7 +139,7 @@ class Host:
         self.pipes = Pipes(self.ceiling)
         self.leases = Leases(driver.now)
         self.counters: dict[str, float] = {}
-        self.faults = Faults(self.count, lambda: driver.now())
+        self.faults = Faults(self.count, time.monotonic)  # also told before the driver runs
         self.blame = Blame()
         self.guards: WeakSet[Guard] = WeakSet()
         self.ending: list[tuple[float, Background]] = []  # when, and whose configuration has been replaced
