@@ -622,3 +622,29 @@ async def test_a_deadline_that_is_moved_earlier_is_kept(driver):
             return driver.now() - began
 
     assert await driver.run(strand) <= 1 + TICK + 1e-6
+
+
+@pytest.mark.parametrize("count", [1, 60])
+def test_what_is_spawned_and_still_waits_does_not_keep_the_driver_from_ending(count):
+    ended = []
+
+    async def main():
+        driver = Driver()
+
+        async def waits():
+            try:
+                await Signal(driver).wait()
+            finally:
+                ended.append(1)
+
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                await nursery.start(driver.serve)
+                for _ in range(count):
+                    driver.spawn(waits)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.cancel_scope.cancel()
+        driver.close()
+
+    trio.run(main)
+    assert len(ended) == count
