@@ -61,7 +61,7 @@ class Slugs(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         for keyword in node.keywords:
-            if keyword.arg == "reason":
+            if keyword.arg == "reason" and name != "count":  # a counter's label says why of something else
                 self.add(keyword.value)
         if name == "Refused" and len(node.args) > 1:
             slug = self.add(node.args[1])
@@ -101,6 +101,7 @@ def test_the_scanner_sees_what_it_should():
     found = Slugs(ast.parse(
         'X = "named"\nraise Refused(429, "r")\nraise Refused(503, X)\nreason = "a" if y else "b"\n'
         'say(reason="kw")\ngetattr(e, "reason", "fallback")\nHeaders.of([("tulle-reason", X)])\nProtocolError("p")\n'
+        'runtime.count("ejections_total", reason="label")\n'
     ))  # fmt: skip
     assert found.found == {"r", "named", "a", "b", "kw", "fallback", "p"}
     assert found.statuses == {"r": 429, "named": 503}

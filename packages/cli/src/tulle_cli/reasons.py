@@ -126,8 +126,9 @@ REASONS = (
     Reason("cors-preflight", POLICY, 204, "No failure: a cors policy answered a browser's preflight in the "
            "application's stead.", "The `access-control-*` fields of the answer: without them the origin is not "
            "allowed.", POLICIES),
-    Reason("policy-error", POLICY, 500, "A policy raised something it should not have, or made something that "
-           "cannot be sent.", "The proxy's log has the traceback, which names the policy.", LOGS),
+    Reason("policy-error", POLICY, 500, "A policy raised something it should not have, made something that cannot be "
+           "sent, did not come to an end, or blocked the proxy, and does not fail open.", "The proxy's log names the "
+           "plugin and the place; `tulle plugins list` counts what plugins did in all proxies.", LOGS),
 
     Reason("out-of-descriptors", PROXY, 503, "The proxy may open no more files.",
            "Its limit of open files, and who leaks connections.", "tulle proxy status POD -n NS -o json"),

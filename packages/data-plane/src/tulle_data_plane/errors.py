@@ -127,7 +127,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "timeout": (504, "the timeout policy that applies, and what the upstream does for so long"),
     # ours
     "out-of-descriptors": (503, "the proxy's limit of open files, and who leaks connections"),
-    "policy-error": (500, "the proxy's log has the policy's traceback"),
+    "policy-error": (500, "the proxy's log names the plugin, and where in it"),
     "internal-error": (500, "the proxy's log has the traceback; please report it"),
     "loop": (508, "a Service or app that points at the proxy's own port"),
     "not-implemented": (501, "what the proxy does not do yet"),

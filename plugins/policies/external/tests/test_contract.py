@@ -16,5 +16,6 @@ class TestContract(PolicyContract):
         {"address": "http://judge:9000"},
         {"address": "judge:0"},
         {"address": "judge:9000", "timeout": "0s"},
+        {"address": "judge:9000", "timeout": "291s"},
         {"address": "judge:9000", "headers": ["x user"]},
     )

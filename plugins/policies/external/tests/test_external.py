@@ -7,7 +7,7 @@ import trio
 from tulle_api.v1 import plugin_pb2 as pb
 from tulle_plugin_api import PROBE_ROUTE, Address, Exchange, Headers, Position, Refused, Response, Service, TrioRuntime
 from tulle_plugin_api.config import decode
-from tulle_policy_external import External, ExternalConfig, link
+from tulle_policy_external import LONGEST_TIMEOUT, External, ExternalConfig, link
 from tulle_policy_external.link import CHECK_AGAIN_SECONDS, IDLE_SECONDS, Link
 from tulle_policy_external.verdicts import FRAMING, Undecided, carry_out, question
 from tulle_trio_grpc import StatusCode
@@ -319,6 +319,13 @@ def test_a_request_that_is_for_no_service_says_where_it_goes():
     one = request()
     one.service, one.destination = None, Address("fd00::1", 80)
     assert question(one, None).destination == "[fd00::1]:80"
+
+
+def test_a_server_is_waited_for_less_long_than_the_policy_is():
+    assert External.patience > LONGEST_TIMEOUT
+    assert External().check(ExternalConfig("judge:9000", timeout=LONGEST_TIMEOUT)) == []
+    (said,) = External().check(ExternalConfig("judge:9000", timeout=300.0))
+    assert said.startswith("timeout: at most 290s, got 300s")
 
 
 def test_a_link_needs_a_runtime_only():

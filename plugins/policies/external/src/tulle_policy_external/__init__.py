@@ -28,6 +28,9 @@ from tulle_plugin_api import (
     hookimpl,
 )
 
+LONGEST_TIMEOUT = 290.0
+"""Seconds. A request is held for so long at most while a server decides."""
+
 SIDES = {"client": "outbound", "server": "inbound"}
 _ADDRESS = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\s/\[\]]+):([0-9]{1,5})")
 
@@ -40,7 +43,7 @@ class ExternalConfig(Config):
     config: dict[str, Any] = {}  # noqa: RUF012 - msgspec copies it
     """The server's own settings: it is given them once (`Check`), before it is asked about requests."""
     timeout: Duration = duration("200ms")
-    """For connecting and the answer together."""
+    """For connecting and the answer together; at most 290s."""
     on_failure: Literal["closed", "open"] = "closed"
     """Without an answer a request is refused (503), or goes on."""
     headers: tuple[str, ...] | None = None
@@ -55,6 +58,7 @@ class External(Policy[ExternalConfig]):
     config = ExternalConfig
     position = Position.AUTHORIZE
     direction = "both"
+    patience = 300.0  # above LONGEST_TIMEOUT: it is this policy that gives a server up, never the proxy this policy
 
     def check(self, config: ExternalConfig) -> list[str]:
         """What types cannot say."""
@@ -64,6 +68,11 @@ class External(Policy[ExternalConfig]):
             problems.append(f'address: expected host:port, such as "judge.default:9000", got {config.address!r}')
         if config.timeout <= 0:
             problems.append('timeout: more than 0s, such as "200ms"')
+        if config.timeout > LONGEST_TIMEOUT:
+            problems.append(
+                f"timeout: at most {LONGEST_TIMEOUT:g}s, got {config.timeout:g}s; for longer, let the server answer at "
+                "once and decide beside it"
+            )
         for name in config.headers or ():
             try:
                 Headers().get(name)
