@@ -38,19 +38,21 @@ RUN --mount=type=bind,source=wheels,target=/wheels \
 RUN unset PYTHONDONTWRITEBYTECODE; PYTHONPYCACHEPREFIX=/opt/tulle/tulle-pycache /opt/tulle/bin/tulle-init --dry-run >/dev/null \
     && sbom /opt/tulle/lib/python3*/site-packages > /opt/tulle/sbom.json
 
-# Without the otlp exporter, which needs grpcio: --build-arg PROXY_PLUGINS="tulle-exporter-otlp" adds it.
+# PLUGINS: more plugins, by name, whose wheels are in wheels/, for the three programs that load them. Of ours only the
+# otlp exporter is not in the proxy's image, since it needs grpcio: --build-arg PLUGINS="tulle-exporter-otlp" adds it.
 FROM build AS build-proxy
-ARG PROXY_PLUGINS=""
+ARG PLUGINS=""
 RUN --mount=type=bind,source=wheels,target=/wheels \
     pip --python /opt/tulle/bin/python install -q --no-compile --no-index --find-links /wheels tulle-data-plane \
-    $(cd /wheels && ls | sed -nE 's/^(tulle_(balancer|policy|exporter)_[a-z0-9_]+)-.*/\1/p' | grep -v _otlp$) ${PROXY_PLUGINS}
+    $(cd /wheels && ls | sed -nE 's/^(tulle_(balancer|policy|exporter)_[a-z0-9_]+)-.*/\1/p' | grep -v _otlp$) ${PLUGINS}
 RUN unset PYTHONDONTWRITEBYTECODE; /opt/tulle/bin/tulle-proxy --check \
     && sbom /opt/tulle/lib/python3*/site-packages > /opt/tulle/sbom.json
 
 FROM build AS build-control-plane
+ARG PLUGINS=""
 RUN --mount=type=bind,source=wheels,target=/wheels \
     pip --python /opt/tulle/bin/python install -q --no-compile --no-index --find-links /wheels tulle-control-plane \
-    $(cd /wheels && ls | sed -nE 's/^(tulle_(balancer|policy|catalog)_[a-z0-9_]+)-.*/\1/p') \
+    $(cd /wheels && ls | sed -nE 's/^(tulle_(balancer|policy|catalog)_[a-z0-9_]+)-.*/\1/p') ${PLUGINS} \
     && rm -rf /opt/tulle/lib/python3*/site-packages/kubernetes/aio
 # (the official client's other half, 40 MB, which nothing of ours imports)
 RUN unset PYTHONDONTWRITEBYTECODE; export PYTHONPYCACHEPREFIX=/opt/tulle/tulle-pycache; \
@@ -59,9 +61,10 @@ RUN unset PYTHONDONTWRITEBYTECODE; export PYTHONPYCACHEPREFIX=/opt/tulle/tulle-p
     && sbom /opt/tulle/lib/python3*/site-packages > /opt/tulle/sbom.json
 
 FROM build AS build-admission-controller
+ARG PLUGINS=""
 RUN --mount=type=bind,source=wheels,target=/wheels \
     pip --python /opt/tulle/bin/python install -q --no-compile --no-index --find-links /wheels tulle-admission-controller \
-    $(cd /wheels && ls | sed -nE 's/^(tulle_(balancer|policy)_[a-z0-9_]+)-.*/\1/p')
+    $(cd /wheels && ls | sed -nE 's/^(tulle_(balancer|policy)_[a-z0-9_]+)-.*/\1/p') ${PLUGINS}
 RUN unset PYTHONDONTWRITEBYTECODE; export PYTHONPYCACHEPREFIX=/opt/tulle/tulle-pycache; \
     /opt/tulle/bin/tulle-admission-controller --help >/dev/null \
     && /opt/tulle/bin/python -m compileall -q /opt/tulle/lib \
