@@ -123,10 +123,9 @@ class Targets:
         found: list[Report] = self._mesh.script("ask", *urls, *words, *(["--keys"] if keys else []), client=ASKER)
         return found
 
-    def counters(self) -> dict[str, float]:
-        """The client's proxy's own counters: `tulle_proxy_NAME`, by NAME."""
-        rows = self._mesh.metrics(self._mesh.pod("asker")).rows
-        return {name.removeprefix("tulle_proxy_"): value for name, labels, value in rows if not labels}
+    def counted(self, name: str) -> float:
+        """What the client's proxy has counted as `tulle_proxy_NAME`, whatever the labels."""
+        return self._mesh.metrics(self._mesh.pod("asker")).total(f"tulle_proxy_{name}")
 
     def _apply(self, objects: list[Json]) -> None:
         self._mesh.apply_text(_manifest(objects))

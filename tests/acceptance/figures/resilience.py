@@ -72,7 +72,7 @@ def _bad_endpoint(mesh: Mesh) -> Outcome:
     with asking(mesh, Made("breaker", FIVE, {"circuit-breaker": {}})) as targets:
         targets.be(BAD, status=503)
         [report] = targets.ask("http://breaker/", requests=REQUESTS + BEFORE)
-        ejections = targets.counters().get("circuit_breaker_ejections_total", 0)
+        ejections = targets.counted("circuit_breaker_ejections_total")
     late = sum(number >= BEFORE for number in report["failed_at"])
     return judged(
         f"{late} failed of the last {REQUESTS}, {len(report['failed_at']) - late} of the {BEFORE} before",
