@@ -40,7 +40,7 @@ def list_(api: str | None, output: str) -> None:
             for name, (state, error) in seen.items() if name not in states
         ])
         return
-    if not infos:
+    if not infos and not seen:
         click.echo("No plugins are installed. pip install tulle-policy-timeout adds one.")
         return
     rows = [
