@@ -17,6 +17,9 @@ def leave_out() -> None:
     # msgspec reads typing_extensions' names if it is installed, else typing's; this makes it look not installed.
     sys.modules.setdefault("typing_extensions", None)  # type: ignore[arg-type]
 
+    # inspect reads source code with ast, and the signatures of functions in C; what is asked for is fetched then.
+    _stand_in("ast", NodeVisitor=type("NodeVisitor", (), {}), __getattr__=_fetched_attribute("ast"))
+
     # msgspec knows Decimal and UUID as types that a field may have. No plugin's configuration has such a field.
     _stand_in("decimal", Decimal=type("Decimal", (), {}))
     _stand_in("uuid", UUID=type("UUID", (), {}), SafeUUID=type("SafeUUID", (), {"unknown": None}))
@@ -104,6 +107,17 @@ def _fetched(module: str, name: str) -> Callable[..., Any]:
         return getattr(import_module(module), name)(*arguments, **named)
 
     return function
+
+
+def _fetched_attribute(module: str) -> Callable[[str], Any]:
+    """`__getattr__` of a stand-in that somebody still holds after `put_back`: the real module's."""
+
+    def look_up(name: str) -> Any:
+        if module in _stand_ins:
+            raise AttributeError(name)
+        return getattr(import_module(module), name)
+
+    return look_up
 
 
 _stand_ins: dict[str, types.ModuleType] = {}

@@ -29,10 +29,8 @@ from tulle_data_plane.host import Host
 from tulle_data_plane.layers.balance import Backend, Pick, balance
 from tulle_data_plane.layers.dial import dial_http1
 from tulle_data_plane.layers.endpoints import BackendEndpoints
-from tulle_data_plane.layers.filters import filtered, mirrored, redirect, rewrite
 from tulle_data_plane.layers.route import Share, route, routed
-from tulle_data_plane.logic.matching import Matcher
-from tulle_data_plane.logic.table import Row, rows_of
+from tulle_data_plane.logic.table import Row, rows_of, unconditional
 from tulle_data_plane.policies import Build, Rejected, chosen, plugin
 
 
@@ -95,15 +93,16 @@ class Routes:
     def _handlers(self, connected: Handler) -> tuple[Handler, Handler]:
         rows = self._rows()
         rules = [self._rule(each) for each in self._routes]
-        matcher = Matcher(rows, self.host.source)
-        if matcher.unconditional:
+        if unconditional(rows):
             only = self._routes[rows[0].route]
             shares, name = self._plain(only.backends), only.name
             handler = rules[rows[0].route]
         else:
             # what is no request fits no condition: it goes where it would go without routes
             shares, name = [Share(backend.name, 1) for backend in self.message.backends[:1]], ""
-            handler = routed(matcher, [rules[row.route] for row in rows])
+            from tulle_data_plane.logic.matching import Matcher  # a proxy whose routes match nothing does not load it
+
+            handler = routed(Matcher(rows, self.host.source), [rules[row.route] for row in rows])
         return handler, route(name, shares, self.host.runtime.random, connected)
 
     def _rows(self) -> tuple[Row, ...]:
@@ -180,6 +179,8 @@ class Routes:
 
             pick = pinned
         balanced = balance(self.backends, host.driver.now, at_endpoint, pick, ejected=host.ejected)
+        if key.mirrors or key.filters:
+            from tulle_data_plane.layers.filters import filtered, mirrored
         inner = build.wrapped(below, mirrored(balanced) if key.mirrors else balanced)
         outer = build.wrapped(above, filtered(inner) if key.filters else inner)
         return Chain(outer, inner, balanced, tuple(build.backgrounds))
@@ -204,8 +205,12 @@ class Routes:
             if kind == "policy":
                 handler = self._build.wrapped([(plugin(each.policy, self.host), each.policy)], handler)
             elif kind == "redirect":
+                from tulle_data_plane.layers.filters import redirect
+
                 handler = redirect(each.redirect)
             elif kind == "rewrite":
+                from tulle_data_plane.layers.filters import rewrite
+
                 handler = rewrite(each.rewrite, handler)
             else:
                 raise Rejected(f"{self.message.address}: a filter that this proxy does not know")

@@ -11,11 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
+from typing import TYPE_CHECKING
 
 from tulle_plugin_api import Exchange, Handler, Response
 
 from tulle_data_plane.errors import NoBackend, NoRoute
-from tulle_data_plane.logic.matching import NONE, Matcher
+from tulle_data_plane.logic.table import NONE
+
+if TYPE_CHECKING:
+    from tulle_data_plane.logic.matching import Matcher
 
 SHARE = "route.share"
 """The attribute of an exchange that holds its Share, where a route of the destination has filters."""

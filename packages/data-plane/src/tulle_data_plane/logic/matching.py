@@ -19,12 +19,20 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from tulle_plugin_api.patterns import pattern
-
-from tulle_data_plane.logic.table import From, Kind, Request, Row, Source, Value, field_of, parameters_of, path_of
-
-NONE = 1 << 60
-"""No row: higher than every number."""
+from tulle_data_plane.logic.table import (
+    NONE,
+    From,
+    Kind,
+    Request,
+    Row,
+    Source,
+    Value,
+    field_of,
+    parameters_of,
+    path_of,
+    pattern_of,
+    unconditional,
+)
 
 Parameters: TypeAlias = Mapping[str, str]
 _Holds: TypeAlias = Callable[[Request, Parameters], bool]
@@ -72,11 +80,11 @@ class Matcher:
                 places.setdefault(row.path.value, []).append(numbered)
         self._exact = {path: _place(numbered) for path, numbered in exact.items()}
         self._prefixes = {path: _place(numbered) for path, numbered in prefixes.items()}
-        self._patterns = tuple((pattern(text), _place(numbered)) for text, numbered in patterns.items())
+        self._patterns = tuple((pattern_of(text), _place(numbered)) for text, numbered in patterns.items())
         self._any = _place(anywhere) if anywhere else None
         self._segments = max((path.count("/") for path in prefixes), default=0)
         self._needs_query = any(row.query for row in self.rows)
-        self.unconditional = bool(self.rows) and self.rows[0] == Row(self.rows[0].route)
+        self.unconditional = unconditional(self.rows)
         """Every request takes the first row."""
 
     def find(self, request: Request) -> int:
@@ -224,7 +232,7 @@ def _header(value: Value) -> _Holds:
     name, wanted = value.name, value.value
     if value.kind is Kind.EXACT:
         return lambda request, parameters: field_of(request, name) == wanted
-    compiled = pattern(wanted)
+    compiled = pattern_of(wanted)
 
     def holds(request: Request, parameters: Parameters) -> bool:
         given = field_of(request, name)
@@ -237,7 +245,7 @@ def _parameter(value: Value) -> _Holds:
     name, wanted = value.name, value.value
     if value.kind is Kind.EXACT:
         return lambda request, parameters: parameters.get(name) == wanted
-    compiled = pattern(wanted)
+    compiled = pattern_of(wanted)
 
     def holds(request: Request, parameters: Parameters) -> bool:
         given = parameters.get(name)

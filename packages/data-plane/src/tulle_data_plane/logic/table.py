@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote_plus
 
 from tulle_api.v1 import discovery_pb2 as pb
 from tulle_plugin_api import Headers
-from tulle_plugin_api.patterns import pattern
+
+if TYPE_CHECKING:
+    from tulle_plugin_api.patterns import Pattern
+
+NONE = 1 << 60
+"""No row: higher than every number."""
 
 MOST_PARAMETERS = 1000
 """Of a query that are looked at; what comes behind them is as good as not there."""
@@ -53,7 +58,7 @@ class Value:
         if self.kind is Kind.EXACT:
             return given == self.value
         if self.kind is Kind.REGEX:
-            return pattern(self.value).matches(given)
+            return pattern_of(self.value).matches(given)
         return self.value == "/" or given == self.value or given.startswith(self.value + "/")
 
 
@@ -129,7 +134,7 @@ def _value(match: pb.PathMatch | pb.ValueMatch, number: int) -> Value:
     except ValueError:
         raise ValueError(f"match {number}: this proxy does not know match type {match.type}") from None
     if kind is Kind.REGEX:
-        pattern(match.value)
+        pattern_of(match.value)
     return Value(kind, match.value, match.name if isinstance(match, pb.ValueMatch) else "")
 
 
@@ -163,3 +168,15 @@ def parameters_of(request: Request) -> dict[str, str]:
 
 def _decoded(text: str) -> str:
     return unquote_plus(text) if "%" in text or "+" in text else text
+
+
+def unconditional(rows: Sequence[Row]) -> bool:
+    """Whether every request takes the first row."""
+    return bool(rows) and rows[0] == Row(rows[0].route)
+
+
+def pattern_of(text: str) -> Pattern:
+    """A regular expression, compiled. Raises ValueError. Proxies whose routes have none do not load their engine."""
+    from tulle_plugin_api.patterns import pattern
+
+    return pattern(text)
