@@ -19,12 +19,12 @@ NODE = "10.244.0.1"
 PORT = 7100
 NOBODY = 7199
 """No one listens there."""
-ROUNDS, REQUESTS = 5, 1200
-FULL_AFTER = 2
-"""Rounds after which every queue is full."""
+ROUNDS, REQUESTS = 9, 1200
+FULL_AFTER = 5
+"""Rounds after which every queue is full, and the allocator has what it will ever hold of batches under way."""
 MOST_WORK, MOST_SLOWER = 1.1, 1.25
 MOST_BYTES = 4_000_000
-"""Were what is dropped kept, it would be 10 MB and more."""
+"""Were what is dropped kept, it would be 13 MB and more."""
 PUSHING = ("statsd", "graphite", "influx", "zipkin", "otlp")
 DROPPING = ("zipkin", "otlp", "statsd")
 """Those that must drop something; totals (graphite, influx) are told later instead."""
