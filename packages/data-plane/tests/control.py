@@ -71,6 +71,7 @@ class Stream:
         try:
             async for request in requests:
                 self.tell(request)
+            self._outgoing.put_nowait(None)  # whoever says no more has heard all: as the control plane does
         finally:
             self.tell(END)
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import trio
 from tulle_api.v1 import discovery_pb2 as pb
+from tulle_data_plane.shell import reporting
 from tulle_plugin_api import Address
 from tulle_testkit import Answer, echo_upstream, http_upstream
 
@@ -342,6 +343,21 @@ async def test_what_was_seen_is_reported(mesh, harness, control):
             (series,) = report.http
             assert (series.requests, series.status, series.edge.service) == (1, 200, "app-b")
             assert report.interval_ms > 0
+
+
+async def test_what_was_seen_since_the_last_report_is_told_at_the_end(mesh, harness, control, monkeypatch):
+    monkeypatch.setattr(reporting, "INTERVAL", FOR_EVER)
+    async with mesh(control_plane=control.address, discovery_seconds=FOR_EVER) as m:
+        async with http_upstream() as app:
+            stream = await control.introduced()
+            reports = await control.stream("report")
+            await reports.next()
+            await served(m, harness, stream, app)
+            assert reports.nothing()
+            m.proxy.shut_down()
+            (series,) = (await reports.next()).http
+            assert (series.requests, series.status) == (1, 200)
+            await reports.ended()
 
 
 async def test_reporting_goes_on_after_the_control_plane_was_away(mesh, harness, control):

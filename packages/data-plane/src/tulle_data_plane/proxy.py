@@ -31,7 +31,7 @@ from tulle_data_plane.shell.http1_server import Server
 from tulle_data_plane.shell.listener import accept_forever, listen
 from tulle_data_plane.shell.original_destination import original_destination
 from tulle_data_plane.shell.output import Lines
-from tulle_data_plane.shell.reporting import gauges, report_forever
+from tulle_data_plane.shell.reporting import Reporting, gauges
 from tulle_data_plane.telemetry import Telemetry
 from tulle_data_plane.wire.errors import LIMITS, limit_hits
 
@@ -41,6 +41,7 @@ SWEEP_SECONDS = 0.5
 FEW_CONNECTIONS = 500
 """With no more than these, looking at every object for garbage takes less than a millisecond or two."""
 EXPORTER_CLOSE_SECONDS = 2.0
+REPORT_SECONDS = 1.0  # for the last report to be taken
 DRAIN_QUIET_SECONDS = 1.0
 """While draining: with nothing in flight for so long, idle connections are not waited for."""
 
@@ -65,6 +66,7 @@ class Proxy:
         self.driver = Driver()
         self.host = Host(self.driver, settings, plugins)
         self.telemetry = Telemetry()
+        self.reporting = Reporting(self.host, self.telemetry)
         self.lines = Lines()
         self.exporters = self._make_exporters(plugins)
         self.host.observe("telemetry", self.telemetry.observe, self.telemetry.opened)
@@ -236,6 +238,7 @@ class Proxy:
                 await self._stop.wait()
                 await self._drain()
                 connections.cancel_scope.cancel()
+            await self.reporting.finish(REPORT_SECONDS)
             for name, exporter in self.exporters.items():
                 await self._close_exporter(name, exporter)
             background.cancel_scope.cancel()
@@ -287,7 +290,7 @@ class Proxy:
             backoff=Backoff(longest=1.0),  # a control plane that is back is heard within about a second
         ) as channel, trio.open_nursery() as nursery:
             nursery.start_soon(self.control.run, channel)
-            nursery.start_soon(report_forever, self.host, self.telemetry, channel)
+            nursery.start_soon(self.reporting.run, channel)
             nursery.start_soon(self.host.leases.run, channel)
 
     async def _run_exporter(self, name: str, exporter: Exporter) -> None:

@@ -1,7 +1,7 @@
 """Reporting: sends telemetry to the control plane each second, and carries out what it asks for on the same stream.
 
 Owns the stream and its reconnects. What is not delivered is lost after the stream's own buffer: figures of a moment
-are worth nothing later, and the next report has the next moment's.
+are worth nothing later, and the next report has the next moment's. The last one is waited for (`Reporting.finish`).
 """
 
 from __future__ import annotations
@@ -38,35 +38,50 @@ def gauges() -> pb.ProxyGauges:
     )
 
 
-async def report_forever(host: Host, telemetry: Telemetry, channel: Channel) -> None:
-    """Report over `channel` until cancelled."""
-    failures, backoff = 0, Backoff(first=0.2, longest=5.0)
-    while True:
-        began = trio.current_time()
-        try:
-            async with Stub(channel, SERVICE).Report.open() as call:
-                await _report(call, host, telemetry)
-        except (GrpcError, OSError) as error:
-            say(logging.DEBUG, "no telemetry stream", error=str(error))
-        except Exception:
-            log.exception("unforeseen error in the telemetry stream")
-        # a stream that lived for a while says that all was well until now
-        failures = 1 if trio.current_time() - began > WELL_SECONDS else min(failures + 1, 6)
-        await trio.sleep(backoff.delay(failures, random.random))
+class Reporting:
+    """One proxy's reports."""
 
+    def __init__(self, host: Host, telemetry: Telemetry) -> None:
+        self._host = host
+        self._telemetry = telemetry
+        self._streaming = False
+        self._ending = trio.Event()
+        self._ended = trio.Event()
 
-async def _report(call: Call[pb.ReportRequest, pb.ReportResponse], host: Host, telemetry: Telemetry) -> None:
-    settings = host.settings
-    node: pb.ReportingNode | None = pb.ReportingNode(
-        pod=settings.pod_name,
-        namespace=settings.pod_namespace,
-        workload=settings.workload,
-        service_account=settings.service_account,
-        instance=INSTANCE,
-    )
-    async with trio.open_nursery() as nursery:
+    async def run(self, channel: Channel) -> None:
+        """Report over `channel` until `finish`, or until cancelled."""
+        failures, backoff = 0, Backoff(first=0.2, longest=5.0)
+        while not self._ending.is_set():
+            began = trio.current_time()
+            try:
+                async with Stub(channel, SERVICE).Report.open() as call:
+                    self._streaming = True
+                    await self._report(call)
+            except (GrpcError, OSError) as error:
+                say(logging.DEBUG, "no telemetry stream", error=str(error))
+            except Exception:
+                log.exception("unforeseen error in the telemetry stream")
+            finally:
+                self._streaming = False
+            if self._ending.is_set():
+                break
+            # a stream that lived for a while says that all was well until now
+            failures = 1 if trio.current_time() - began > WELL_SECONDS else min(failures + 1, 6)
+            await trio.sleep(backoff.delay(failures, random.random))
+        self._ended.set()
 
-        async def commands() -> None:
+    async def finish(self, seconds: float) -> None:
+        """Send what was seen since the last report, and wait until the control plane has it: at most `seconds`, and
+        not at all while there is no stream."""
+        self._ending.set()
+        if self._streaming:
+            with trio.move_on_after(seconds):
+                await self._ended.wait()
+
+    async def _report(self, call: Call[pb.ReportRequest, pb.ReportResponse]) -> None:
+        """Until the stream ends: by the control plane, or after the last report, which says that it has come."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._send, call)
             try:
                 async for response in call:
                     if response.WhichOneof("command") == "set_log_level":
@@ -75,26 +90,41 @@ async def _report(call: Call[pb.ReportRequest, pb.ReportResponse], host: Host, t
                 say(logging.DEBUG, "telemetry stream ended", error=str(error))
             nursery.cancel_scope.cancel()
 
-        nursery.start_soon(commands)
-        last = trio.current_time()
+    async def _send(self, call: Call[pb.ReportRequest, pb.ReportResponse]) -> None:
+        """A report each second, and a last one."""
+        last, first, ending = trio.current_time(), True, False
         try:
             while True:
-                report = telemetry.take(round((trio.current_time() - last) * 1000))
+                report = self._telemetry.take(round((trio.current_time() - last) * 1000))
                 last = trio.current_time()
+                if first:
+                    report.node.CopyFrom(self._node())
+                    first = False
                 report.gauges.CopyFrom(gauges())
-                for row in host.faults.rows.values():
+                for row in self._host.faults.rows.values():
                     report.plugins.add(plugin=row.plugin, state=row.state, error=row.error, failures=row.failures)
-                if node is not None:
-                    report.node.CopyFrom(node)
-                    node = None
                 try:
                     await call.send(report)
                 except GrpcError:
-                    host.count("telemetry_reports_dropped_total")
+                    self._host.count("telemetry_reports_dropped_total")
                     raise
-                await trio.sleep(INTERVAL)
+                if ending:
+                    return await call.done_writing()
+                with trio.move_on_after(INTERVAL):
+                    await self._ending.wait()
+                    ending = True
         except GrpcError:
-            pass  # `commands` says why
+            pass  # `_report` says why
+
+    def _node(self) -> pb.ReportingNode:
+        settings = self._host.settings
+        return pb.ReportingNode(
+            pod=settings.pod_name,
+            namespace=settings.pod_namespace,
+            workload=settings.workload,
+            service_account=settings.service_account,
+            instance=INSTANCE,
+        )
 
 
 def _set_log_level(level: str) -> None:
