@@ -1,4 +1,4 @@
-"""The control plane is killed under load: nothing fails; when it is back, a change that was missed is made up for."""
+"""The control plane is killed under load, or hangs: nothing fails; when it is back, what was missed is made up for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from tests.acceptance.figure import Figure, Outcome
-from tests.acceptance.mesh import NAMESPACE, SYSTEM, Mesh
+from tests.acceptance.mesh import ADMIN, NAMESPACE, SYSTEM, Mesh
 from tests.acceptance.words import under_load
 from tests.acceptance.workspace import SAMPLE_APP
 
@@ -65,8 +65,13 @@ def _killed(mesh: Mesh) -> Outcome:
 
 def _serves(mesh: Mesh, app: str) -> bool | None:
     """Whether the client's proxy has sent requests to that backend."""
+    return _sent(mesh, app) > 0 or None
+
+
+def _sent(mesh: Mesh, app: str) -> float:
+    """Requests from the client's proxy to that backend."""
     samples = mesh.metrics(mesh.pod("client"))
-    return samples.total("tulle_http_requests_total", direction="outbound", backend=f"{NAMESPACE}/{app}:80") > 0 or None
+    return samples.total("tulle_http_requests_total", direction="outbound", backend=f"{NAMESPACE}/{app}:80")
 
 
 def _changed_afterwards(mesh: Mesh) -> Outcome:
@@ -88,6 +93,49 @@ def _changed_afterwards(mesh: Mesh) -> Outcome:
     )
 
 
+def _hangs(mesh: Mesh) -> Outcome:
+    """SIGSTOP: its connections stay open and say nothing, which is harder to notice than its end."""
+    mesh.up()
+    load = mesh.load(at_least=3000)
+    before = {pod["metadata"]["name"] for pod in mesh.pods("app-b")}
+    usual = _sent(mesh, "app-b2")
+    _signal(mesh, "STOP")
+    try:
+        mesh.lab.run("apply", "-f", str(CANARY))
+        mesh.lab.run("scale", "deploy/app-b", f"--replicas={len(before) + 1}", "-n", NAMESPACE)
+        mesh.until(lambda: WAITING in _readiness(mesh, before) or None, "the new replica to wait for the control plane")
+        early = _sent(mesh, "app-b2")
+    finally:
+        _signal(mesh, "CONT")
+        back = time.time()
+    mesh.until(lambda: _sent(mesh, "app-b2") > early or None, "the route to be in force", 30)
+    mesh.lab.run("rollout", "status", "deploy/app-b", "-n", NAMESPACE, "--timeout", "60s")
+    report = load.enough()
+    mesh.lab.run("delete", "-f", str(CANARY))
+    mesh.lab.run("scale", "deploy/app-b", f"--replicas={len(before)}", "-n", NAMESPACE)
+    first = min((at for who, at in report["first_seen"].items() if who.startswith("v2 ")), default=float("inf"))
+    return under_load(
+        report, f"a new replica waited, and was ready afterwards; change seen {max(0.0, first - back):.1f} s after",
+        (early == usual, "the change was in force before"),
+        (first - back <= SEEN_WITHIN, f"more than {SEEN_WITHIN:g} s"),
+    )
+
+
+WAITING = "waiting for the control plane"
+
+
+def _signal(mesh: Mesh, name: str) -> None:
+    """To the control plane's program, which is process 2 of its container."""
+    pod = mesh.pod(APP, SYSTEM)["metadata"]["name"]
+    mesh.tulle("lab", *mesh.lab.exec_words(pod, "sh", "-c", f"kill -{name} 2", namespace=SYSTEM))
+
+
+def _readiness(mesh: Mesh, before: set[str]) -> str:
+    """What the proxy of the pod that was not there before says of itself."""
+    [pod] = [pod for pod in mesh.pods("app-b") if pod["metadata"]["name"] not in before]
+    return mesh.lab.exec("node", "curl", "-sS", "--max-time", "5", f"http://{pod['status']['podIP']}:{ADMIN}/ready")
+
+
 def _v2(mesh: Mesh) -> float:
     samples = mesh.metrics(mesh.pod("app-b2"))
     return samples.total("tulle_http_requests_total", direction="inbound")
@@ -96,5 +144,6 @@ def _v2(mesh: Mesh) -> float:
 FIGURES = (
     Figure("control-plane-killed", "0 failed of 10,000; a change made meanwhile is seen within 2 s of its return",
            _killed),
+    Figure("control-plane-hangs", "0 failed of 3,000; a replica that starts meanwhile waits; seen within 2 s", _hangs),
     Figure("change-after-restart", "0 failed; seen within 2 s", _changed_afterwards),
 )
