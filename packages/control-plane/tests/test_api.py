@@ -414,3 +414,18 @@ def test_a_route_says_in_how_many_proxies_it_is_in_force(server, shop):
     assert message.endswith("refused: no such policy")
     two.ack("10.96.0.7:80", version)
     assert programmed() == [("True", "Programmed", "in force in 2 of 2 proxies that call its Services")]
+
+
+def test_what_is_in_force_is_said_of_the_newest_there_is(server, shop, make):
+    """Also right after a change, before the refresh that follows it: who waits for it must not be told of the last."""
+    session = server.connect("app-a-1", "10.96.0.7:80")
+    answer_all(session)
+    shop.tell(make.route(backends={"app-b:80": 3}))
+    assert session.next() is None  # nobody has refreshed yet
+    (row,) = server.get("/api/v1/catalog?kind=HTTPRoute")["objects"]["HTTPRoute"]
+    assert {c["type"]: c["reason"] for c in row["conditions"]}["Programmed"] == "Pending"
+    assert session.next() is not None
+    shop.tell(make.route(backends={"app-b:80": 4}))
+    (proxy,) = server.get("/api/v1/proxies")["proxies"]
+    (told,) = [each for each in proxy["destinations"] if each["destination"] == "10.96.0.7:80"]
+    assert told["version"] != told["acked_version"]

@@ -223,11 +223,22 @@ apiVersion: tulle.dev/v1alpha1
 kind: MeshPolicy
 metadata: {name: slow}
 spec: {targetRef: {kind: Service, name: app-b}, type: timeout, config: {anything: [is, the, plugin's]}}
+---
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: grant}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: shop}]
+  to: [{group: "", kind: Service}]
 """,
             )
         ]
     )
-    assert [obj["kind"] for obj in objects] == ["HTTPRoute", "GRPCRoute", "MeshPolicy"]
+    assert [obj["kind"] for obj in objects] == ["HTTPRoute", "GRPCRoute", "ReferenceGrant", "MeshPolicy"]
+    for obj in objects:
+        assert validate(obj) == []
+    objects[2]["spec"]["form"] = objects[2]["spec"].pop("from")
+    assert validate(objects[2]) == ["spec.form: unknown field; did you mean 'from'?", "spec.from: required, and missing"]
     objects[0]["spec"]["rules"][0]["backendRef"] = []
     assert validate(objects[0]) == ["spec.rules[0].backendRef: unknown field; did you mean 'backendRefs'?"]
 

@@ -102,9 +102,17 @@ class Proxies:
             await asyncio.sleep(DEBOUNCE)
             self._changed.clear()
             await self._serve_first()
-            while self.snapshots.dirty:
-                self.refresh()
-                await asyncio.sleep(0)
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Return once all that the catalog has told so far is computed and offered.
+
+        Whoever is told of versions asks for this before: between a change and its refresh (DEBOUNCE) every proxy
+        still has the newest version that there is, and "in force" would speak of what was there before.
+        """
+        while self.snapshots.dirty:
+            self.refresh()
+            await asyncio.sleep(0)
 
     def refresh(self) -> None:
         """Recompute some of what changed, and offer it."""

@@ -117,6 +117,7 @@ class Api:
 
     async def all_proxies(self, request: Request) -> Response:
         """Every proxy and its state."""
+        await self.proxies.settle()
         namespace, now = _text(request, "namespace"), self.wall()
         sessions = [s for s in self.proxies.sessions if namespace in ("", s.node.namespace)]
         found = [self._proxy(session, now) for session in sessions]
@@ -125,6 +126,7 @@ class Api:
 
     async def one_proxy(self, request: Request) -> Response:
         """One proxy, with its configuration."""
+        await self.proxies.settle()
         namespace, pod = request.path_params["namespace"], request.path_params["pod"]
         for session in self.proxies.sessions:
             if (session.node.namespace, session.node.pod) == (namespace, pod):
@@ -161,6 +163,7 @@ class Api:
 
     async def catalog(self, request: Request) -> Response:
         """What exists, and what was refused."""
+        await self.proxies.settle()
         return _json(
             rows.catalog(
                 self.proxies.snapshots,
@@ -176,6 +179,7 @@ class Api:
     async def compiled_routes(self, request: Request) -> Response:
         """The table of a Service's ports, as clients of a namespace have it."""
         self._synced()
+        await self.proxies.settle()
         names = {name: _text(request, name) for name in ("service", "namespace", "client")}
         if not names["service"]:
             raise HTTPException(400, "service: missing; a Service's name, such as ?service=app-b&namespace=default")

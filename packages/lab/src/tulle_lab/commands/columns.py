@@ -152,6 +152,11 @@ COLUMNS: dict[str, list[Column]] = {
     "ConfigMap": [("DATA", lambda item, _: str(len(item.get("data") or {}))), _AGE],
     "HTTPRoute": _ROUTE,
     "GRPCRoute": _ROUTE,
+    "ReferenceGrant": [
+        ("FROM", _joined(lambda item: [f"{each['kind']}/{each['namespace']}" for each in item["spec"]["from"]])),
+        ("TO", _joined(lambda item: [f"{each['kind']}/{each.get('name', '*')}" for each in item["spec"]["to"]])),
+        _AGE,
+    ],
     "MeshPolicy": [
         ("TYPE", _text("spec", "type")),
         (

@@ -1,6 +1,6 @@
-"""HTTPRoute and GRPCRoute (gateway.networking.k8s.io, standard and experimental channels of v1): tables.
+"""HTTPRoute, GRPCRoute and ReferenceGrant (gateway.networking.k8s.io, standard and experimental channels of v1): tables.
 
-The lab stores routes and the control plane reads them; so here is only their shape.
+The lab stores them and the control plane reads them; so here is only their shape.
 """
 
 from __future__ import annotations
@@ -157,3 +157,8 @@ def _route(rule: Struct) -> Shape:
 
 HTTP_ROUTE = _route(_HTTP_RULE)
 GRPC_ROUTE = _route(_GRPC_RULE)
+
+_GRANT_FROM = Struct({"group": text(), "kind": text(), "namespace": DNS_NAME}, required=("group", "kind", "namespace"))
+_GRANT_TO = Struct({"group": text(), "kind": text(), "name": DNS_NAME}, required=("group", "kind"))
+_GRANT = Struct({"from": ListOf(_GRANT_FROM, at_least=1), "to": ListOf(_GRANT_TO, at_least=1)}, required=("from", "to"))
+REFERENCE_GRANT = Shape(top(required=("spec",), spec=_GRANT))

@@ -22,6 +22,8 @@ class Kind:
     plural: str
     short: tuple[str, ...] = ()
     namespaced: bool = True
+    also: tuple[str, ...] = ()
+    """API versions in which the same is understood."""
 
     @property
     def resource(self) -> str:
@@ -30,7 +32,7 @@ class Kind:
         return f"{self.name.lower()}.{group}" if group else self.name.lower()
 
 
-_GATEWAY = "gateway.networking.k8s.io/v1"
+_GATEWAY, _BETA = "gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1"
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -42,6 +44,7 @@ KINDS: dict[str, Kind] = {
         Kind("EndpointSlice", "discovery.k8s.io/v1", services.ENDPOINT_SLICE, "endpointslices"),
         Kind("HTTPRoute", _GATEWAY, gateway.HTTP_ROUTE, "httproutes"),
         Kind("GRPCRoute", _GATEWAY, gateway.GRPC_ROUTE, "grpcroutes"),
+        Kind("ReferenceGrant", _GATEWAY, gateway.REFERENCE_GRANT, "referencegrants", ("refgrant",), also=(_BETA,)),
         Kind("MeshPolicy", "tulle.dev/v1alpha1", config.MESH_POLICY, "meshpolicies"),
         Kind("Pod", "v1", pods.POD, "pods", ("po",)),
         Kind("Job", "batch/v1", workloads.JOB, "jobs"),
@@ -92,6 +95,6 @@ def kind_problem(api_version: object, name: object) -> str:
     kind = KINDS.get(name)
     if kind is None:
         return f"kind: unknown kind {name!r}{did_you_mean(name, KINDS)}"
-    if api_version != kind.api_version:
+    if api_version not in (kind.api_version, *kind.also):
         return f"apiVersion: {name} is {kind.api_version} here, not {api_version}"
     return ""
