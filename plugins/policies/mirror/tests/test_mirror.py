@@ -111,6 +111,32 @@ def test_a_copy_may_go_to_another_namespace_that_the_control_plane_has_told_of()
     assert sorted(sent) == [APP, "far/shadow:81"]
 
 
+@pytest.mark.parametrize("body", [b"whole", "pieces"], ids=repr)
+def test_of_several_mirrors_each_copies_a_request_once(body):
+    targets = [f"default/shadow{number}:81" for number in range(3)]
+    got = []
+
+    async def app(exchange):
+        while not isinstance(exchange.body, bytes) and await exchange.body.read():
+            pass
+        got.append(exchange.backend)
+        return Response(200)
+
+    async def test():
+        nodes = ListedEndpoints({each: [Endpoint(Address("10.0.0.9", 1))] for each in targets}, trio.current_time)
+        runtime, handler = TrioRuntime(1, endpoints=nodes), app
+        for number in range(3):
+            handler = Mirror().build(decode(MirrorConfig, {"service": f"shadow{number}", "port": 81}), handler, runtime)
+        exchange = Exchange()
+        exchange.service, exchange.backend = SERVICE, APP
+        exchange.body = Pieces(b"a", b"b") if body == "pieces" else body
+        await handler(exchange)
+        await wait_all_tasks_blocked()
+
+    run(test)
+    assert sorted(got) == [APP, *targets]
+
+
 @pytest.mark.parametrize("body", [b"", b"whole", "pieces"], ids=repr)
 def test_the_copy_is_what_the_original_is(body):
     async def test():

@@ -34,6 +34,10 @@ COPY_BYTES = 64 * 1024
 DRAIN_BYTES = 256 * 1024
 """Of an answer that are read, so that its connection can be used again; a longer one is broken off."""
 
+COPY = "mirror.copy"
+"""The attribute of an exchange that is a copy. Of several mirrors, one's copies pass through those below it, which must
+not copy them again: the second would send two, the third four."""
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -80,8 +84,9 @@ class Mirror(Policy[MirrorConfig]):
         copies = _Copies(config, next, runtime)
 
         async def handle(exchange: Exchange) -> Response:
-            if exchange.attempts or exchange.upgrade or not chosen():
-                return await next(exchange)  # a retry; a conversation, which a copy cannot have; or not chosen
+            if exchange.attempts or exchange.upgrade or COPY in exchange.attributes or not chosen():
+                # a retry; a conversation, which a copy cannot have; another mirror's copy; or not chosen
+                return await next(exchange)
             body = exchange.body
             copy = copies.of(exchange)
             if isinstance(body, bytes):
@@ -133,6 +138,7 @@ class _Copies:
         copy.authority, copy.destination, copy.service = exchange.authority, exchange.destination, exchange.service
         copy.source, copy.source_identity, copy.started = exchange.source, exchange.source_identity, exchange.started
         copy.route = exchange.route
+        copy.attributes[COPY] = True
         namespace = exchange.service.namespace if exchange.service is not None else exchange.backend.partition("/")[0]
         copy.backend = (self._namespace or namespace) + self._target
         return copy
