@@ -238,7 +238,8 @@ spec:
     for obj in objects:
         assert validate(obj) == []
     objects[2]["spec"]["form"] = objects[2]["spec"].pop("from")
-    assert validate(objects[2]) == ["spec.form: unknown field; did you mean 'from'?", "spec.from: required, and missing"]
+    unknown = "spec.form: unknown field; did you mean 'from'?"
+    assert validate(objects[2]) == [unknown, "spec.from: required, and missing"]
     objects[0]["spec"]["rules"][0]["backendRef"] = []
     assert validate(objects[0]) == ["spec.rules[0].backendRef: unknown field; did you mean 'backendRefs'?"]
 

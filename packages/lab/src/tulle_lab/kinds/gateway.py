@@ -1,4 +1,4 @@
-"""HTTPRoute, GRPCRoute and ReferenceGrant (gateway.networking.k8s.io, standard and experimental channels of v1): tables.
+"""HTTPRoute, GRPCRoute and ReferenceGrant (gateway.networking.k8s.io/v1, both channels): tables.
 
 The lab stores them and the control plane reads them; so here is only their shape.
 """
