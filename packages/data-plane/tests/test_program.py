@@ -202,3 +202,16 @@ def test_what_is_left_out_for_memory_is_there_for_plugins():
     )
     done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
     assert (done.stdout.split(), done.stderr) == (["0", "1.5", "36", "True", "b", "free"], "")
+
+
+@pytest.mark.parametrize("loud", ["info", "loud"])
+def test_a_check_leaves_no_timer_that_could_kill_the_process_while_it_ends(loud):
+    """An interpreter takes a while to end on a busy machine, and has put its signal handlers back by then."""
+    code = (
+        "import signal\nfrom tulle_data_plane.main import main\n"
+        "try:\n    main(['--check'])\n"
+        "except SystemExit as ended:\n    print(ended.code, *signal.getitimer(signal.ITIMER_REAL))"
+    )
+    environment = {**os.environ, "TULLE_LOG_LEVEL": loud, "TULLE_EXPORTERS": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == f"{0 if loud == 'info' else 2} 0.0 0.0\n", done.stderr

@@ -28,12 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if arguments == ["--version"]:
         print(__version__)
         sys.exit(0)
+    watchdog = Watchdog()
     try:
         if arguments not in ([], ["--check"]):
             raise BadSettings(f"takes --check or --version, got {arguments}; settings are TULLE_* variables")
         settings = from_environment(os.environ)
         set_up(settings.log_level)
-        watchdog = Watchdog()
         watchdog.start()
         plugins = load(
             kinds=("balancer", "policy", "exporter"), builtins_later=not arguments, on_load=watchdog.loading
@@ -43,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if failed.name not in proxy.host.faults.rows:
                 proxy.host.faults.note(failed.name, "load", failed.error, "the proxy runs without it")
     except BadSettings as error:
+        watchdog.stop()  # a tick while the interpreter ends would kill it, with SIGALRM in place of its status
         print(f"tulle-proxy: {error}", file=sys.stderr)
         sys.exit(2)
     if arguments:  # settings are good, and everything that a proxy loads can be loaded
+        watchdog.stop()
         sys.exit(1 if plugins.failures else 0)
     # What was loaded at start-up lives for ever: never look at it again when collecting garbage.
     lean.forget()
