@@ -128,7 +128,7 @@ def check_request_head(data: bytes) -> None:
     facts = ("method", "framing", "upgrade", "path")
     assert [getattr(back.head, name) for name in facts] == [getattr(head, name) for name in facts]
     assert list(back.head.headers) == list(head.headers)
-    assert back.head.keep_alive
+    assert back.head.keep_alive == (head.method != "CONNECT")
     assert back.head.authority == (head.headers.get("host") or "").lower() or head.method == "CONNECT"
     assert request_on(back.head, back.body) == sent, "sent on twice is not what is sent on once"
     # and to others

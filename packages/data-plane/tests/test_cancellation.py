@@ -2,7 +2,9 @@
 the driver's first step, at its second, at its third... Each time nothing may be left, and the next client be served.
 """
 
+import contextlib
 import random
+from functools import partial
 
 import h11
 import pytest
@@ -92,6 +94,14 @@ async def download(m, client):
     await client.get("/long")
 
 
+async def connect(m, client):
+    await client.stream.send_all(b"CONNECT a:1 HTTP/1.1\r\nhost: a:1\r\n\r\nahead")
+    await client.stream.receive_some(65536)
+    await client.stream.send_eof()
+    while await client.receive():
+        pass
+
+
 async def crossing(m, client):
     await client.request("POST", "/trio", [b"one", b"two"])
 
@@ -121,11 +131,35 @@ async def bulk(m, client):
         assert BODIES["/bulk"].startswith(data.partition(b"\r\n\r\n")[2]), "nothing of one that was cut before"
 
 
+@contextlib.asynccontextmanager
+async def tunnels():
+    """A server that grants every CONNECT, and echoes."""
+
+    async def serve(stream):
+        head = b""
+        try:
+            while not head.endswith(b"\r\n\r\n"):
+                if not (byte := await stream.receive_some(1)):
+                    return
+                head += byte
+            await stream.send_all(b"HTTP/1.1 200 OK\r\n\r\n")
+            while data := await stream.receive_some(65536):
+                await stream.send_all(data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
 KINDS = {
     "plain": (plain, Address("10.96.0.1", 80)),
     "post": (post, Address("10.96.0.1", 80)),
     "upload": (upload, Address("10.96.0.1", 80)),
     "download": (download, Address("10.96.0.1", 80)),
+    "connect": (connect, Address("10.96.0.4", 80)),
     "crossing": (crossing, Address("10.96.0.3", 80)),
     "refused": (refused, Address("10.96.0.1", 80)),
     "relayed": (relayed, REDIS),
@@ -148,12 +182,12 @@ async def test_cancelled_at_every_step_nothing_is_left(mesh, harness, kind, monk
     monkeypatch.setattr(harness.Mesh, "__init__", with_sweep)
     async with mesh(harness.plugins(policies={"trio": UnderTrio()})) as m, http_upstream(
         lambda request: Answer(body=BODIES.get(request.target, b"ok"))
-    ) as app:
+    ) as app, tunnels() as tunnel_port:
         if address.port == 0:
             address = Address("127.0.0.1", app.port)
         else:
             policies = [pb.Policy(type="trio", source="test")] if kind == "crossing" else []
-            await m.service(address, app.port, policies=policies)
+            await m.service(address, tunnel_port if kind == "connect" else app.port, policies=policies)
         capture, pool = m.proxy.captures["outbound"], m.host.outbound_pool
         await trio.testing.wait_all_tasks_blocked()  # all that run for the proxy's life have begun
         rest = harness.tasks()

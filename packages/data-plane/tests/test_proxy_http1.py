@@ -334,18 +334,6 @@ async def test_a_switch_while_the_request_is_still_on_its_way_is_a_bad_answer(me
             assert (await client.until()).startswith(b"HTTP/1.1 502 ")
 
 
-async def test_connect_is_declined_by_name(mesh, harness):
-    async with mesh() as m, http_upstream() as app:
-        await m.service(harness.VIP, app.port)
-        async with await m.dial() as stream:
-            client = harness.Peer(stream)
-            await client.send(b"CONNECT example.com:443 HTTP/1.1\r\nhost: example.com:443\r\n\r\n")
-            head = await client.until()
-            assert head.startswith(b"HTTP/1.1 501 ")
-            assert b"tulle-reason: not-implemented\r\n" in head
-        assert app.requests == []
-
-
 # --- 100-continue and early answers ---------------------------------------------------------------------------------
 
 

@@ -132,8 +132,6 @@ REASONS = (
 
     Reason("out-of-descriptors", PROXY, 503, "The proxy may open no more files.",
            "Its limit of open files, and who leaks connections.", "tulle proxy status POD -n NS -o json"),
-    Reason("not-implemented", PROXY, 501, "Something that this proxy does not do, such as CONNECT.",
-           "Call the Service directly: the mesh finds the way by itself.", LOGS),
     Reason("internal-error", PROXY, 500, "A bug of the proxy, or of a plugin in it.",
            "The log has the traceback. Please report it.", LOGS),
 

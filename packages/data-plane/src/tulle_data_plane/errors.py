@@ -77,12 +77,6 @@ class HeadTimedOut(TimedOut):
     reason = "head-timeout"
 
 
-class NotImplementedHere(Failure):
-    """Something that this proxy does not do."""
-
-    reason = "not-implemented"
-
-
 class BodyTimedOut(TimedOut):
     """The client stopped in the middle of its request's body."""
 
@@ -130,7 +124,6 @@ STATUS: dict[str, tuple[int, str]] = {
     "policy-error": (500, "the proxy's log names the plugin, and where in it"),
     "internal-error": (500, "the proxy's log has the traceback; please report it"),
     "loop": (508, "a Service or app that points at the proxy's own port"),
-    "not-implemented": (501, "what the proxy does not do yet"),
 }
 
 

@@ -41,7 +41,8 @@ def test_requests():
 @pytest.mark.parametrize(
     ("method", "path"),
     [("GET", "/a b"), ("GET", "/\r\nX: y"), ("GET", ""), ("GET", "/#x"), ("GET", "/\x00"), ("GET", "/é"), ("GET", "/€"),
-     ("GET", "/\u010d"), ("G T", "/"), ("", "/"), ("GET / HTTP/1.1\r\nX: y\r\n\r\nGET", "/")],
+     ("GET", "/\u010d"), ("CONNECT", "/"), ("CONNECT", "a"), ("CONNECT", "a:1/x"), ("CONNECT", "[::1]"),
+     ("CONNECT", ":1"), ("G T", "/"), ("", "/"), ("GET / HTTP/1.1\r\nX: y\r\n\r\nGET", "/")],
 )  # fmt: skip
 def test_a_policy_can_not_write_outside_its_place(method, path):
     with pytest.raises(ValueError, match="not a method and a request target"):

@@ -211,6 +211,8 @@ def reference_request(head: bytes) -> tuple[dict[str, Any], set[str]]:
             headers = [("Host", authority), *headers]
         said |= {"version": "1.0", "headers": headers, "keep_alive": False, "upgrade": "", "expect_continue": False}
         said |= {"te_trailers": False}
+    if method == "CONNECT":  # a tunnel, or the end
+        said |= {"keep_alive": False, "upgrade": "", "expect_continue": False, "te_trailers": False}
     return said, reasons
 
 
@@ -244,7 +246,8 @@ def reference_response(head: bytes, method: str, asked: str) -> tuple[dict[str, 
     elif method == "HEAD" or status == 304:
         framing = NO_BODY
     elif method == "CONNECT" and status < 300:
-        taken_off = ["content-length"]
+        if framing != NO_BODY:
+            reasons |= {"bad-content-length", "bad-transfer-encoding"}
         framing = NO_BODY
     elif framing == NO_BODY:
         framing = UNTIL_CLOSE_BODY

@@ -35,6 +35,10 @@ UNDERSTOOD = [
     # section 3.2.3: authority-form
     ("CONNECT a:443 HTTP/1.1|Host: a:443||", {"method": "CONNECT", "path": "", "authority": "a:443"}),
     ("CONNECT a:443 HTTP/1.1|Host: a||", {"authority": "a:443"}),
+    # a tunnel, or the end of the connection (RFC 9110 section 9.3.6), whatever else is offered
+    ("CONNECT a:443 HTTP/1.1|Host: a|Connection: keep-alive||", {"keep_alive": False}),
+    ("CONNECT [::1]:443 HTTP/1.1|Host: [::1]:443|Connection: upgrade|Upgrade: x||", {"upgrade": "", "path": ""}),
+    ("CONNECT a:443 HTTP/1.0||", {"version": "1.0", "fields": [("Host", "a:443")], "keep_alive": False}),
     ("CONNECT a:443 HTTP/1.1|Host: a|Content-Length: 0||", {"kind": LENGTH, "length": 0}),
     # section 3.2.4: asterisk-form
     ("OPTIONS * HTTP/1.1|Host: a||", {"path": "*", "authority": "a"}),

@@ -43,9 +43,8 @@ UNDERSTOOD = [
     ("GET", "HTTP/1.1 100 Continue||", {"framing": NO_BODY, "informational": True, "keep_alive": True}),
     ("GET", "HTTP/1.1 103 Early Hints|Link: </a>||", {"informational": True, "fields": [("Link", "</a>")]}),
     ("GET", "HTTP/1.1 199 ||", {"informational": True}),
-    # RFC 9110 section 9.3.6: a 2xx to CONNECT begins a tunnel; framing fields are ignored, and not passed on
-    ("CONNECT", OK + "Content-Length: 5||", {"framing": NO_BODY, "fields": []}),
-    ("CONNECT", OK + "Transfer-Encoding: chunked||", {"framing": NO_BODY, "fields": []}),
+    # RFC 9110 section 9.3.6: a 2xx to CONNECT begins a tunnel
+    ("CONNECT", OK + "Via: p||", {"framing": NO_BODY, "fields": [("Via", "p")]}),
     ("CONNECT", "HTTP/1.1 407 x|Content-Length: 5||hello", {"framing": FIVE}),
     # RFC 9112 section 9.3: persistence
     ("GET", OK + "Connection: close|Content-Length: 5||hello",
@@ -122,6 +121,11 @@ REFUSED = [
     ("GET", "HTTP/1.1 204 No Content|Transfer-Encoding: chunked||", "bad-transfer-encoding"),
     ("GET", "HTTP/1.1 100 Continue|Content-Length: 5||", "bad-content-length"),
     ("GET", "HTTP/1.1 103 Early Hints|Transfer-Encoding: chunked||", "bad-transfer-encoding"),
+    # RFC 9110 section 9.3.6: a server MUST NOT; who does has answered a request, and there is no tunnel
+    ("CONNECT", OK + "Content-Length: 5||", "bad-content-length"),
+    ("CONNECT", OK + "Content-Length: 0||", "bad-content-length"),
+    ("CONNECT", "HTTP/1.0 200 x|Content-Length: 0||", "bad-content-length"),
+    ("CONNECT", "HTTP/1.1 299 x|Transfer-Encoding: chunked||", "bad-transfer-encoding"),
     # RFC 9110 sections 7.8 and 15.2.2: a 101 nobody asked for
     ("GET", "HTTP/1.1 101 x|Upgrade: websocket|Connection: upgrade||", "bad-upgrade"),
     ("GET", "HTTP/1.1 101 x||", "bad-upgrade"),

@@ -258,7 +258,7 @@ def test_an_original_that_never_sent_all_of_its_body_has_no_copy():
     run(test)
 
 
-@pytest.mark.parametrize("request_", [{"attempts": 1}, {"upgrade": "websocket"}], ids=repr)
+@pytest.mark.parametrize("request_", [{"attempts": 1}, {"upgrade": "websocket"}, {"method": "CONNECT"}], ids=repr)
 def test_neither_retries_nor_conversations_are_copied(request_):
     async def test():
         mesh = Mesh()

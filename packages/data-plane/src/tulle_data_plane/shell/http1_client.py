@@ -13,7 +13,7 @@ from collections.abc import Callable
 from tulle_plugin_api import Body, Exchange, Failure, Headers, Response
 
 from tulle_data_plane.driver import Driver
-from tulle_data_plane.errors import BadAnswer, NotImplementedHere, PolicyFailed, UpstreamBroke
+from tulle_data_plane.errors import BadAnswer, PolicyFailed, UpstreamBroke
 from tulle_data_plane.shell.channel import Channel
 from tulle_data_plane.shell.relay import Tunnel
 from tulle_data_plane.wire import http1
@@ -92,9 +92,19 @@ def _head(exchange: Exchange) -> bytes:
             upgrade=exchange.upgrade,
         )
     except ValueError as error:
-        if exchange.method == "CONNECT":
-            raise NotImplementedHere("CONNECT: the mesh finds the way by itself; call the service directly") from None
+        if exchange.method == "CONNECT" and not exchange.path:
+            return _connect_head(exchange)
         raise PolicyFailed(str(error)) from error  # a policy made something that cannot go on the wire
+
+
+def _connect_head(exchange: Exchange) -> bytes:
+    """CONNECT has no path, but authority-form (RFC 9112 section 3.2.3). To go there is the server's business: the proxy
+    goes where the client went, and dials nothing that a request names.
+    """
+    try:
+        return http1.encode_request("CONNECT", exchange.authority, exchange.headers.block, http1.NO_BODY)
+    except ValueError as error:
+        raise PolicyFailed(str(error)) from error
 
 
 async def _send(channel: Channel, data: bytes) -> None:
@@ -157,6 +167,8 @@ async def _answer(
             head = parser.parse(buffer[:end], exchange.method, exchange.upgrade)
             buffer = buffer[end:]
             if not head.informational:
+                if exchange.method == "CONNECT" and 200 <= head.status <= 299:
+                    return _tunnel(channel, head, buffer)
                 return _response(channel, head, buffer, limits, release, upload)
             # RFC 9110 section 15.2: passed on, but for 100, which answers the Expect that ended at this proxy
             if head.status != 100 and exchange.interim is not None:
@@ -186,6 +198,13 @@ async def _recv(channel: Channel, when: str) -> bytes:
     if not data:
         raise UpstreamBroke(f"{channel.peer} closed {when}{why}")
     return data
+
+
+def _tunnel(channel: Channel, head: http1.ResponseHead, rest: bytes) -> Tunnel:
+    """A 2xx to CONNECT (RFC 9110 section 9.3.6); `rest` are the tunnel's first bytes."""
+    if head.status == 204:  # it says that it is whole: see _no_answer_instead in wire/response.py
+        raise BadAnswer(f"{channel.peer}: a 204 to CONNECT: no tunnel, and no refusal")
+    return Tunnel(channel, rest, status=head.status, headers=Headers(head.block))
 
 
 def _response(

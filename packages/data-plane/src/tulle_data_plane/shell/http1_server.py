@@ -165,7 +165,7 @@ class Server:
                     body.answered()
                 exchange.status = response.status
                 exchange.reason = response.reason
-                if response.__class__ is Tunnel:
+                if response.__class__ is Tunnel and (response := _begun(exchange, response)).__class__ is Tunnel:
                     assert isinstance(response, Tunnel)
                     response.exchange = exchange
                     response.ahead = buffer if body is None else body.leftover
@@ -174,6 +174,8 @@ class Server:
                     return response
                 # --- the answer ------------------------------------------------------------------------------
                 keep = head.keep_alive and not self.draining and (body is None or body.done)
+                if not keep and head.method == "CONNECT" and 200 <= response.status <= 299:
+                    response = await _no_tunnel(exchange, response)
                 payload = response.body
                 if isinstance(payload, bytes):
                     exchange.response_bytes = len(payload)
@@ -205,9 +207,11 @@ class Server:
 
     async def _switch(self, channel: Channel, tunnel: Tunnel) -> None:
         """Tell the client that its connection is a tunnel now."""
+        for name in ("content-length", "transfer-encoding"):  # a policy's: RFC 9110 section 9.3.6, RFC 9112 section 6.1
+            tunnel.headers.remove(name)
         try:
             await channel.send_all(
-                http1.encode_response(101, tunnel.headers.block, http1.NO_BODY, upgrade=tunnel.upgrade)
+                http1.encode_response(tunnel.status, tunnel.headers.block, http1.NO_BODY, upgrade=tunnel.upgrade)
             )
         except BaseException:
             tunnel.channel.abort()
@@ -303,6 +307,27 @@ class Server:
             pass
         self.ended(exchange)
         await self._close(channel, more=True)
+
+
+def _begun(exchange: Exchange, tunnel: Response) -> Response:
+    """`tunnel`, or an ordinary answer of its status where a policy has given it one that begins none: that refuses."""
+    assert isinstance(tunnel, Tunnel)
+    if 200 <= tunnel.status <= 299 if exchange.method == "CONNECT" else tunnel.status == 101:
+        return tunnel
+    tunnel.channel.abort()
+    return Response(tunnel.status, tunnel.headers, reason=tunnel.reason)
+
+
+async def _no_tunnel(exchange: Exchange, response: Response) -> Response:
+    """What to answer a CONNECT to which a policy has said 2xx: the client would take its connection for a tunnel."""
+    if not isinstance(response.body, bytes):
+        await response.body.aclose()
+    reason = exchange.reason = PolicyFailed.reason
+    exchange.status = 500
+    say(logging.WARNING, "request failed", reason=reason, status=500, method="CONNECT", authority=exchange.authority,
+        detail=f"a policy answered CONNECT with {response.status}, but there is no tunnel",
+        look_at="the policies of the service: a refusal's status is 400 to 599")
+    return Response(500, Headers.of([("tulle-reason", reason)]), reason=reason)
 
 
 def _whole(response: Response, payload: bytes, keep: bool, method: str, version: str) -> bytes:

@@ -26,7 +26,8 @@ BULK = 1 << 18
 
 
 class Tunnel(Response):
-    """An answer that is a connection: of an opaque exchange (status 0), or after 101. Its receiver ends it."""
+    """An answer that is a connection: of an opaque exchange (status 0), after 101, or of a CONNECT (2xx). Its receiver
+    ends it."""
 
     __slots__ = ("ahead", "channel", "exchange", "first", "upgrade")
 
@@ -46,6 +47,10 @@ class Tunnel(Response):
         self.upgrade = upgrade
         self.ahead = b""  # what the client has sent after its request: the tunnel's beginning
         self.exchange: Exchange | None = None  # the request that turned into it
+
+    def __del__(self) -> None:
+        # A policy that answers in its stead does not know that there is something to end. Ended already: no harm.
+        self.channel.abort()
 
 
 async def relay(

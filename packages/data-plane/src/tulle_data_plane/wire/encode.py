@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from http import HTTPStatus
 
-from tulle_data_plane.wire.grammar import TARGET, TOKEN, UPGRADE
+from tulle_data_plane.wire.grammar import AUTHORITY, TARGET, TOKEN, UPGRADE
 from tulle_data_plane.wire.messages import CHUNKED, CHUNKED_BODY, NO_BODY, NONE, UNTIL_CLOSE, UNTIL_CLOSE_BODY, Framing
 
 # RFC 9110 section 6.2: we send our own version, whatever the other side of us speaks.
@@ -68,9 +68,15 @@ def encode_request(
 @lru_cache(maxsize=256)
 def _request_line(method: str, path: str) -> bytes:
     line = f"{method} {path} HTTP/1.1\r\n".encode()
-    if not _REQUEST_LINE.fullmatch(line):
+    if not _REQUEST_LINE.fullmatch(line) or (method == "CONNECT" and not _host_and_port(path.lower().encode())):
         raise ValueError(f"not a method and a request target: {method[:40]!r} {path[:80]!r}")
     return line
+
+
+def _host_and_port(authority: bytes) -> bool:
+    """RFC 9112 section 3.2.3: authority-form has both."""
+    host, _, port = authority.rpartition(b":")
+    return bool(host) and port.isdigit() and AUTHORITY.fullmatch(authority) is not None
 
 
 def encode_response(

@@ -14,7 +14,7 @@ from tulle_data_plane.wire.faults import line_fault
 from tulle_data_plane.wire.grammar import REQUEST_LINE
 from tulle_data_plane.wire.limits import DEFAULT_LIMITS, Limits
 from tulle_data_plane.wire.memory import Memory, Repeats
-from tulle_data_plane.wire.messages import CHUNKED, NONE, Framing, RequestHead
+from tulle_data_plane.wire.messages import CHUNKED, NONE, RequestHead
 from tulle_data_plane.wire.target import resolve
 
 _memory = Memory(REQUEST_FIELDS)
@@ -49,7 +49,8 @@ def parse_request(head: bytes, limits: Limits = DEFAULT_LIMITS) -> RequestHead:
         path = target  # origin-form: nearly every request
     else:
         path, host = resolve(method, target, host)
-        _no_body_of_connect(method, framing)
+        if method == "CONNECT":
+            return _connect(target, host, "1.1", facts.block, facts)
     return RequestHead(
         method,
         target,
@@ -94,21 +95,29 @@ def _version_10(method: str, target: str, facts: Facts) -> RequestHead:
     if facts.framing.kind == CHUNKED:  # RFC 9112 section 6.1: treat the framing as faulty
         raise ProtocolError("bad-transfer-encoding", "HTTP/1.0 has no Transfer-Encoding")
     path, authority = resolve(method, target, facts.host)
-    _no_body_of_connect(method, facts.framing)
     block = without_fields(facts.block, [b"expect"])  # RFC 9110 section 10.1.1: ignored in 1.0, and not passed on
     if facts.host is None:  # whoever forwards this in HTTP/1.1 needs one, even an empty one (RFC 9112 section 3.2)
         block = b"Host: " + authority.encode("ascii") + b"\r\n" + block
+    if method == "CONNECT":
+        return _connect(target, authority, "1.0", block, facts)
     return RequestHead(
         method, target, path, authority, "1.0", block, facts.framing, keep_alive=False, secret=facts.secret
     )
 
 
-def _no_body_of_connect(method: str, framing: Framing) -> None:
+def _connect(target: str, authority: str, version: str, block: bytes, facts: Facts) -> RequestHead:
     """RFC 9110 section 9.3.6: CONNECT has no content. Some read what it announces all the same, to others it is the
-    tunnel's first bytes (llhttp, for one): so it is refused."""
-    if method == "CONNECT" and (framing.length or framing.kind == CHUNKED):
+    tunnel's first bytes (llhttp, for one): so it is refused.
+
+    The connection carries no other request: it becomes a tunnel, or ends with the answer that declines it. A client
+    that did not wait for the answer may have sent the tunnel's first bytes, and these, which it lets somebody else
+    choose, must never be read as a request. Upgrade says nothing here: the request is for a tunnel already.
+    """
+    framing = facts.framing
+    if framing.length or framing.kind == CHUNKED:
         reason = "bad-transfer-encoding" if framing.kind == CHUNKED else "bad-content-length"
         raise ProtocolError(reason, "CONNECT has no body")
+    return RequestHead("CONNECT", target, "", authority, version, block, framing, keep_alive=False, secret=facts.secret)
 
 
 def _refusal(head: bytes, limits: Limits) -> ProtocolError:

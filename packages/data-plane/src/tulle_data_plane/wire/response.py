@@ -52,8 +52,7 @@ def parse_response(
     elif request_method == "HEAD" or status == 304:
         framing = NO_BODY  # Content-Length tells how long the body would have been, and is passed on
     elif request_method == "CONNECT" and status < 300:
-        # A tunnel begins. RFC 9110 section 9.3.6: a client MUST ignore both fields here.
-        block = without_fields(block, [b"content-length"])
+        _no_answer_instead(facts)  # a tunnel begins
         framing = NO_BODY
     elif framing.kind == NONE:
         framing = UNTIL_CLOSE_BODY
@@ -120,6 +119,19 @@ def _without_length(facts: Facts, status: int) -> bytes:
     if framing.length:
         raise ProtocolError("bad-content-length", f"a {status} has no body, this one says {framing.length} bytes")
     return without_fields(facts.block, [b"content-length"])
+
+
+def _no_answer_instead(facts: Facts) -> None:
+    """RFC 9110 section 9.3.6: a server MUST NOT send Content-Length or Transfer-Encoding in a 2xx to CONNECT.
+
+    One that does has answered an ordinary request, and waits for the next: what the client then says in its tunnel
+    would be requests that no route and no policy has seen. A client is told to ignore both fields; to stand between
+    two that disagree about where requests begin is worse than to refuse (RATIONALE.md).
+    """
+    kind = facts.framing.kind
+    if kind != NONE:
+        reason = "bad-transfer-encoding" if kind == CHUNKED else "bad-content-length"
+        raise ProtocolError(reason, "a 2xx to CONNECT begins a tunnel and has no body, this one announces one")
 
 
 def _refusal(head: bytes, limits: Limits) -> ProtocolError:

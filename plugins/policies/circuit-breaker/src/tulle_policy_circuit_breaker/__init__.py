@@ -40,7 +40,7 @@ from tulle_plugin_api import (
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
 
-NOT_ITS_FAULT = frozenset({"client-reset", "body-timeout", "out-of-descriptors", "not-implemented", "policy-error"})
+NOT_ITS_FAULT = frozenset({"client-reset", "body-timeout", "out-of-descriptors", "policy-error"})
 """Reasons of failures that say nothing about the endpoint."""
 
 

@@ -84,9 +84,9 @@ class Mirror(Policy[MirrorConfig]):
         copies = _Copies(config, next, runtime)
 
         async def handle(exchange: Exchange) -> Response:
-            if exchange.attempts or exchange.upgrade or COPY in exchange.attributes or not chosen():
-                # a retry; a conversation, which a copy cannot have; another mirror's copy; or not chosen
-                return await next(exchange)
+            conversation = exchange.upgrade or exchange.method == "CONNECT"  # a copy cannot have one
+            if exchange.attempts or conversation or COPY in exchange.attributes or not chosen():
+                return await next(exchange)  # a retry; a conversation; another mirror's copy; or not chosen
             body = exchange.body
             copy = copies.of(exchange)
             if isinstance(body, bytes):
