@@ -8,13 +8,11 @@ noticing is no defence.
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 from contextlib import AsyncExitStack
 
 import pytest
 import trio
-from tulle_data_plane.host import http1
 from tulle_data_plane.layers import balance, dial
 from tulle_data_plane.logic.ejection import Ejections
 from tulle_data_plane.shell import capture, output
@@ -71,8 +69,23 @@ async def test_kept_connections_that_nobody_uses(mesh, harness, mock_clock, on):
 
 
 @both
+async def test_slow_bodies(mesh, harness, mock_clock, on):
+    async with mesh(body_rate=10 if on else 0, body_grace_seconds=20) as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with await m.dial() as stream:
+            await stream.send_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n")
+            await app.request()
+            for _ in range(3):  # each time within what may be silent
+                await trio.testing.wait_all_tasks_blocked()
+                mock_clock.jump(6)
+                await stream.send_all(b"a")
+            assert m.open == 1
+            assert await still_open(m, mock_clock, 6) is not on
+
+
+@both
 async def test_clients_that_take_nothing_of_their_answer(mesh, harness, mock_clock, on):
-    async with mesh(idle_seconds=60 if on else FOR_EVER) as m, m.raw_upstream() as app:
+    async with mesh(write_seconds=60 if on else FOR_EVER) as m, m.raw_upstream() as app:
         await m.service(harness.VIP, app.port)
         async with m.client() as client, trio.open_nursery() as nursery:
             await client.ask()
@@ -95,11 +108,11 @@ async def test_clients_that_take_nothing_of_their_answer(mesh, harness, mock_clo
 # --- messages that have no end: without a limit the proxy reads, and keeps, all of it ------------------------------
 
 ENDLESS = {
-    # the limit -> what is above it, and the reason with which it is refused
-    "request_line": (b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n" % (b"x" * 20_000), b"uri-too-long"),
-    "head": (b"GET / HTTP/1.1\r\nhost: a\r\nx: %b\r\n\r\n" % (b"x" * 70_000), b"head-too-large"),
-    "fields": (b"GET / HTTP/1.1\r\nhost: a\r\n%b\r\n" % (b"x: y\r\n" * 101), b"too-many-fields"),
-    "chunk_extensions": (
+    # the limit's setting -> what is above it, and the reason with which it is refused
+    "request_line_bytes": (b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n" % (b"x" * 20_000), b"uri-too-long"),
+    "head_bytes": (b"GET / HTTP/1.1\r\nhost: a\r\nx: %b\r\n\r\n" % (b"x" * 70_000), b"head-too-large"),
+    "head_fields": (b"GET / HTTP/1.1\r\nhost: a\r\n%b\r\n" % (b"x: y\r\n" * 101), b"too-many-fields"),
+    "chunk_extension_bytes": (
         b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n1;%b\r\na\r\n0\r\n\r\n" % (b"x" * 5000),
         b"",
     ),
@@ -108,12 +121,10 @@ ENDLESS = {
 
 @both
 @pytest.mark.parametrize("limit", ENDLESS)
-async def test_limits_of_what_is_read(mesh, harness, monkeypatch, limit, on):
+async def test_limits_of_what_is_read(mesh, harness, limit, on):
     request, reason = ENDLESS[limit]
-    if not on:
-        monkeypatch.setattr(http1, "Limits", functools.partial(http1.Limits, **{limit: UNLIMITED}))
     async with AsyncExitStack() as stack:
-        m = await stack.enter_async_context(mesh())
+        m = await stack.enter_async_context(mesh(**({} if on else {limit: UNLIMITED})))
         app = await stack.enter_async_context(m.raw_upstream())
         await m.service(harness.VIP, app.port)
         client = harness.Peer(await stack.enter_async_context(await m.dial()))
@@ -128,7 +139,7 @@ async def test_limits_of_what_is_read(mesh, harness, monkeypatch, limit, on):
             assert all(b"0\r\n\r\n" not in peer.seen for peer in app.peers)
         else:
             peer, _ = await app.request()
-            if limit == "chunk_extensions":
+            if limit == "chunk_extension_bytes":
                 await peer.until(b"0\r\n\r\n")
             await peer.send(OK)
             assert (await client.until()).startswith(b"HTTP/1.1 200 ")

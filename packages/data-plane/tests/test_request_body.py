@@ -3,7 +3,7 @@
 import pytest
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.shell.channel import RECEIVE_SIZE
-from tulle_data_plane.shell.request_body import LARGE, RequestBody
+from tulle_data_plane.shell.request_body import LARGE, Pace, RequestBody
 from tulle_data_plane.wire import http1
 from tulle_plugin_api import Address, Exchange
 
@@ -37,7 +37,7 @@ async def test_a_body_that_fills_its_reads_is_asked_for_more_at_once(nursery):
     channel = Bytes(*parts)
 
     async def read_all():
-        reader = RequestBody(driver, channel, head, b"", Exchange(head.headers), http1.Limits(), 600.0)
+        reader = RequestBody(driver, channel, head, b"", Exchange(head.headers), http1.Limits(), Pace(100, 30, 600))
         found = b""
         while piece := await reader.read():
             found += piece

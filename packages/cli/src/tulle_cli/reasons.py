@@ -76,8 +76,9 @@ REASONS = (
     Reason("head-timeout", CLIENT, 408, "The client did not complete the head of its request in time "
            "(TULLE_HEAD_SECONDS).", "A slow client; or one that waits for the server to speak first: then name the "
            "port in tulle.dev/opaque-ports.", LOGS),
-    Reason("body-timeout", CLIENT, 408, "The client stopped in the middle of its request's body.",
-           "The client, and the network between it and the mesh.", LOGS),
+    Reason("body-timeout", CLIENT, 408, "The client stopped in the middle of its request's body (TULLE_IDLE_SECONDS), "
+           "or sent it more slowly than TULLE_BODY_RATE allows.", "The client, and the network between it and the "
+           "mesh.", LOGS),
     Reason("client-reset", CLIENT, 400, "The client went away in the middle of its request, or before its answer "
            "was complete.", "The client's own timeout: is it shorter than the answer takes?", STAT),
 
@@ -137,6 +138,9 @@ REASONS = (
 
     Reason("loop", CONNECTION, None, "A connection to the proxy's own port was refused: it would call itself for ever.",
            "A Service or application that points at port 4140 or 4143.", LOGS),
+    Reason("idle-timeout", CONNECTION, None, "In metrics only: no request came on a client's connection for "
+           "TULLE_IDLE_SECONDS, and it was closed in order.", "Nothing is wrong. A client that minds should keep "
+           "connections for less long.", LOGS),
     Reason("half-closed-timeout", CONNECTION, None, "One side of a relayed connection has ended, and nothing came "
            "from the other for TULLE_HALF_CLOSED_SECONDS; both were reset.", "Which side has ended, and why the other "
            "does not.", LOGS),

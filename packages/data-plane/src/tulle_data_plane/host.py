@@ -130,7 +130,13 @@ class Host:
         self.driver = driver
         self.settings = settings
         self.plugins = plugins
-        self.limits = http1.Limits()
+        self.limits = http1.Limits(
+            request_line=settings.request_line_bytes,
+            head=settings.head_bytes,
+            fields=settings.head_fields,
+            chunk_extensions=settings.chunk_extension_bytes,
+            trailers=settings.trailer_bytes,
+        )
         self.answers = http1.ResponseParser(self.limits)
         self.ceiling = ceiling()
         idle = settings.pool_idle_seconds

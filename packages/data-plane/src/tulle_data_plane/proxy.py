@@ -17,7 +17,7 @@ from tulle_api.v1 import discovery_pb2 as pb
 from tulle_plugin_api import Address, Exchange, Exporter, ExporterContext, Plugins
 from tulle_trio_grpc import Backoff, Keepalive, open_channel
 
-from tulle_data_plane import __version__, lean
+from tulle_data_plane import __version__, lean, limits
 from tulle_data_plane.containment import in_words, must_go_on
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.host import Host
@@ -33,7 +33,6 @@ from tulle_data_plane.shell.original_destination import original_destination
 from tulle_data_plane.shell.output import Lines
 from tulle_data_plane.shell.reporting import Reporting, gauges
 from tulle_data_plane.telemetry import Telemetry
-from tulle_data_plane.wire.errors import LIMITS, limit_hits
 
 HOUSEKEEPING_SECONDS = 5.0
 SWEEP_SECONDS = 0.5
@@ -145,6 +144,9 @@ class Proxy:
             limits=self.host.limits,
             head_seconds=self.settings.head_seconds,
             idle_seconds=self.settings.idle_seconds,
+            write_seconds=self.settings.write_seconds,
+            body_rate=self.settings.body_rate,
+            body_grace_seconds=self.settings.body_grace_seconds,
         )
 
     def counters(self) -> dict[str, float]:
@@ -164,10 +166,7 @@ class Proxy:
             "tulle_proxy_resident_bytes": process.resident_bytes,
             "tulle_proxy_open_descriptors": process.open_descriptors,
             "tulle_proxy_tasks": process.tasks,
-            **{
-                f'tulle_proxy_limit_hits_total{{limit="{LIMITS[reason]}",reason="{reason}"}}': hits
-                for reason, hits in limit_hits.items()
-            },
+            **limits.hits(),
             **self._exporters_counters(),
         }
 
@@ -338,7 +337,7 @@ class Proxy:
             shutdown=self.shut_down,
         )
         server = Server("inbound", self.driver, _nobody, limits=self.host.limits,
-                        head_seconds=5.0, idle_seconds=30.0)
+                        head_seconds=5.0, idle_seconds=30.0, write_seconds=30.0)
         try:
             channel = accepted(self.driver, sock)
         except OSError:

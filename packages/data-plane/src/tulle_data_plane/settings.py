@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from tulle_data_plane.limits import LIMITS
+
 DEFAULT_OPAQUE_PORTS = "25,587,3306,4444,5432,6379,9300,11211"
 """Ports whose servers usually speak first: SMTP, MySQL, PostgreSQL, Redis, Elasticsearch, memcached."""
 
@@ -68,12 +70,22 @@ class Settings:
     detect_seconds: float = 10.0
     connect_seconds_outbound: float = 1.0
     connect_seconds_inbound: float = 0.3
-    head_seconds: float = 10.0
-    idle_seconds: float = 600.0  # a client's kept connection
-    half_closed_seconds: float = 3600.0  # a relay of which one side has ended, and nothing moves
     pool_idle_seconds: float = 50.0  # a kept connection to an upstream: shorter than what servers usually allow
     discovery_seconds: float = 2.0  # a new destination waits so long for the control plane, then passes through
     destination_idle_seconds: float = 300.0  # an unused destination is unsubscribed
+
+    # limits.py says what each bounds, and its range
+    request_line_bytes: int = 16 * 1024
+    head_bytes: int = 64 * 1024
+    head_fields: int = 100
+    chunk_extension_bytes: int = 4 * 1024
+    trailer_bytes: int = 8 * 1024
+    head_seconds: float = 10.0
+    body_rate: int = 100
+    body_grace_seconds: float = 30.0
+    idle_seconds: float = 600.0
+    write_seconds: float = 600.0
+    half_closed_seconds: float = 3600.0
 
 
 def _seconds(text: str) -> float:
@@ -152,12 +164,10 @@ _VARIABLES: tuple[tuple[str, str, Callable[[str], Any]], ...] = (
     ("TULLE_DETECT_SECONDS", "detect_seconds", _seconds),
     ("TULLE_CONNECT_SECONDS_OUTBOUND", "connect_seconds_outbound", _seconds),
     ("TULLE_CONNECT_SECONDS_INBOUND", "connect_seconds_inbound", _seconds),
-    ("TULLE_HEAD_SECONDS", "head_seconds", _seconds),
-    ("TULLE_IDLE_SECONDS", "idle_seconds", _seconds),
-    ("TULLE_HALF_CLOSED_SECONDS", "half_closed_seconds", _seconds),
     ("TULLE_POOL_IDLE_SECONDS", "pool_idle_seconds", _seconds),
     ("TULLE_DISCOVERY_SECONDS", "discovery_seconds", _seconds),
     ("TULLE_DESTINATION_IDLE_SECONDS", "destination_idle_seconds", _seconds),
+    *((limit.variable, limit.setting, limit.read) for limit in LIMITS),
 )
 
 
@@ -178,6 +188,11 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
     for (one, port), (other, same) in combinations(ports, 2):
         if port == same:
             raise BadSettings(f"{one}={port} and {other}={port}: each needs a port of its own")
+    if settings.request_line_bytes > settings.head_bytes:
+        raise BadSettings(
+            f"TULLE_REQUEST_LINE_BYTES={settings.request_line_bytes} is more than TULLE_HEAD_BYTES="
+            f"{settings.head_bytes}, of which the line is a part: raise the second or lower the first"
+        )
     return settings
 
 

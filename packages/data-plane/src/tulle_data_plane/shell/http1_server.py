@@ -17,10 +17,11 @@ from tulle_plugin_api import Address, Body, Direction, Exchange, Failure, Handle
 from tulle_data_plane.deadlines import Expired
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import HeadTimedOut, PolicyFailed, RequestBroke, SlowReader, status_of
+from tulle_data_plane.limits import hit
 from tulle_data_plane.log import say
 from tulle_data_plane.shell.channel import Channel
 from tulle_data_plane.shell.relay import Tunnel
-from tulle_data_plane.shell.request_body import RequestBody
+from tulle_data_plane.shell.request_body import Pace, RequestBody
 from tulle_data_plane.wire import http1
 
 LINE_FEED = 10
@@ -52,8 +53,14 @@ class Server:
         limits: http1.Limits,
         head_seconds: float,
         idle_seconds: float,
+        write_seconds: float = 600.0,
+        body_rate: float = 0.0,
+        body_grace_seconds: float = 30.0,
     ) -> None:
-        """`ended` is told of each exchange once its last byte is handed over, or it has failed."""
+        """`ended` is told of each exchange once its last byte is handed over, or it has failed.
+
+        Limits are those of limits.py.
+        """
         self.direction = direction
         self.driver = driver
         self.ended = ended
@@ -61,6 +68,8 @@ class Server:
         self.parser = http1.RequestParser(limits)
         self.head_seconds = head_seconds
         self.idle_seconds = idle_seconds
+        self.write_seconds = write_seconds
+        self.body_pace = Pace(body_rate, body_grace_seconds, idle_seconds)
         self.draining = False  # answers say Connection: close
         self.in_flight = 0  # exchanges
 
@@ -69,14 +78,19 @@ class Server:
 
         Closes `channel`, unless it returns Tunnel: then the connection has become a tunnel, and is the caller's.
         """
-        channel.patience = self.idle_seconds
+        channel.patience = self.write_seconds
         try:
             return await self._loop(channel, first, destination, route)
-        except (OSError, Expired):  # broken, or idle for too long
+        except OSError:  # broken
+            channel.close()
+        except Expired:  # idle for too long
+            hit("idle_seconds")
             channel.close()
         except SlowReader:
+            hit("write_seconds")
             channel.abort()
         except HeadTimedOut as error:
+            hit("head_seconds")
             await self._refuse(channel, error, destination, route)
         except http1.ProtocolError as error:
             await self._refuse(channel, Failure(str(error), reason=error.reason), destination, route)
@@ -154,7 +168,7 @@ class Server:
                 exchange.body, buffer = rest[:length], rest[length:]
                 exchange.request_bytes = length
             else:
-                body = RequestBody(driver, channel, head, rest, exchange, limits, self.idle_seconds)
+                body = RequestBody(driver, channel, head, rest, exchange, limits, self.body_pace)
                 exchange.body, buffer = body, b""
 
             self.in_flight += 1
@@ -282,6 +296,8 @@ class Server:
         except Failure as failure:
             # The status has gone out, or is about to be a lie: the client must see a truncation (RFC 9112 section 8).
             exchange.aborted, exchange.reason = True, failure.reason
+            if isinstance(failure, SlowReader):
+                hit("write_seconds")
             say(logging.WARNING, "answer broken off", reason=failure.reason, detail=failure.detail)
             channel.abort()
             return False

@@ -15,6 +15,7 @@ import trio
 from tulle_plugin_api import Exchange, Headers, Response
 
 from tulle_data_plane.driver import Driver
+from tulle_data_plane.limits import hit
 from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel, TcpChannel
 from tulle_data_plane.shell.splice import FEW, Pipes, splice
 
@@ -86,6 +87,7 @@ async def relay(
                 going -= 1
                 if going:
                     await _silent(exchange, half_closed_seconds)
+                    hit("half_closed_seconds")
                     raise HalfClosedTooLong(
                         f"one side has ended, and nothing came from the other for {half_closed_seconds:g} s"
                     )

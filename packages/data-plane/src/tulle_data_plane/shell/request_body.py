@@ -5,16 +5,30 @@ Owns the framing of one body, "100 Continue", and what the connection holds afte
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from tulle_plugin_api import Exchange, Failure
 
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import BodyTimedOut, RequestBroke
+from tulle_data_plane.limits import hit
 from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel
 from tulle_data_plane.wire import http1
+
+LEAST_SECONDS = 0.1
+"""A wait for a body that is behind already: for what is there."""
 
 LARGE = 1 << 18
 """Bytes asked of one recv once a body fills such reads: a quarter of the calls. Not from the beginning, since the
 memory for it costs more (it comes from the kernel and goes back to it) than a short piece does."""
+
+
+class Pace(NamedTuple):
+    """How slowly a body may come while nothing of its answer has been sent. See limits.py."""
+
+    rate: float  # bytes a second on average, of the time spent waiting for it; 0: any
+    grace: float  # seconds that it may be behind that
+    silence: float  # seconds in which nothing comes
 
 
 class RequestBody:
@@ -28,9 +42,9 @@ class RequestBody:
         rest: bytes,
         exchange: Exchange,
         limits: http1.Limits,
-        idle_seconds: float,
+        pace: Pace,
     ) -> None:
-        """`rest`: what came with the head. `idle_seconds`: the longest silence while nothing has been answered.
+        """`rest`: what came with the head.
 
         Raises ProtocolError for bad framing in `rest`: then not a byte of the request has gone upstream.
         """
@@ -40,7 +54,9 @@ class RequestBody:
         self._pieces = self._decoder.feed(rest) if rest else []
         self._continue = head.expect_continue
         self._exchange = exchange
-        self._idle_seconds = idle_seconds
+        self._pace = pace
+        self._received = len(rest)  # framing included
+        self._waited = 0.0  # seconds, for the client
         self._answered = False
         self._size = RECEIVE_SIZE
 
@@ -84,17 +100,38 @@ class RequestBody:
             raise RequestBroke(f"{self._channel.peer} broke off in its request's body: {error.strerror}") from None
 
     async def _recv(self) -> bytes:
+        now, pace = self._driver.now, self._pace
         while True:
+            seconds = pace.silence
+            if pace.rate and not self._answered:
+                # Only waiting counts, and not the time in which the upstream took nothing; what is there already is
+                # always read.
+                behind = pace.grace + self._received / pace.rate - self._waited
+                seconds = min(seconds, max(behind, LEAST_SECONDS))
+            began = now()
             try:
-                with self._driver.deadline(self._idle_seconds, _Silent()):
+                with self._driver.deadline(seconds, _Silent()):
                     data = await self._channel.recv(self._size)
-                self._size = LARGE if len(data) >= RECEIVE_SIZE else RECEIVE_SIZE
-                return data
             except _Silent:
                 if not self._answered:  # else it is a conversation, and may be the other side's turn
-                    raise BodyTimedOut(
-                        f"{self._channel.peer} has sent nothing of its body for {self._idle_seconds:g} s"
-                    ) from None
+                    raise self._too_slow(seconds) from None
+            else:
+                self._received += len(data)
+                self._size = LARGE if len(data) >= RECEIVE_SIZE else RECEIVE_SIZE
+                return data
+            finally:
+                self._waited += now() - began
+
+    def _too_slow(self, seconds: float) -> BodyTimedOut:
+        pace = self._pace
+        if seconds == pace.silence:
+            hit("idle_seconds")
+            return BodyTimedOut(f"{self._channel.peer} has sent nothing of its body for {seconds:g} s")
+        hit("body_rate")
+        return BodyTimedOut(
+            f"{self._channel.peer} has sent {self._received} bytes of its body in {self._waited + seconds:.0f} s of "
+            f"waiting for it: less than {pace.rate:g} a second, and {pace.grace:g} s behind"
+        )
 
     async def aclose(self) -> None:
         """The rest stays unread: the connection is closed after the answer."""

@@ -1,6 +1,7 @@
 """How much of a message is read before it is complete.
 
-Owns the numbers. All are bytes except `fields`; a message at the limit passes, one byte (or field) more is refused.
+Owns the numbers, which settings may replace. All are bytes except `fields`; a message at the limit passes, one byte (or
+field) more is refused.
 """
 
 from __future__ import annotations
