@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 import yaml
 
 from tulle_cli import options
-from tulle_cli.cluster import manifests
+from tulle_cli.cluster import chart, manifests
 from tulle_cli.cluster.kubectl import Kubectl
 from tulle_cli.errors import USAGE, CliError
 
 MANAGER = "tulle-install"
+OWN = "tulle-system"
 
 
 class _BadSetting(CliError):
@@ -22,11 +25,13 @@ class _BadSetting(CliError):
 @click.option("--registry", default="", metavar="PREFIX", help="Where the images are: PREFIX/tulle/proxy:VERSION.")
 @click.option("--set", "pairs", multiple=True, metavar="TULLE_X=VALUE",
               help="A setting of the admission controller (defaults of the proxies). May be given again.")
+@click.option("--helm", default=None, metavar="FOLDER", type=click.Path(path_type=Path),
+              help="Write a Helm chart of the same manifests instead; --ha, --registry and --set are its values.")
 @click.option("--dry-run", is_flag=True, help="Print the manifests, change nothing, need no cluster.")
 @click.option("--timeout", default=180, show_default=True, metavar="SECONDS", help="How long to wait.")
 @options.cluster
 def command(
-    ha: bool, registry: str, pairs: tuple[str, ...], dry_run: bool, timeout: int,
+    ha: bool, registry: str, pairs: tuple[str, ...], helm: Path | None, dry_run: bool, timeout: int,
     context: str | None, kubeconfig: str | None,
 ) -> None:
     """Put Tulle into a cluster, or bring the Tulle that is there up to this version.
@@ -34,6 +39,16 @@ def command(
     Applied with your own credentials (server-side, as field manager "tulle-install"), so that what others have set
     stays theirs. Waits until both programs are ready.
     """
+    if helm is not None:
+        if ha or registry or pairs or dry_run:
+            raise _BadSetting(
+                "--helm writes a chart and goes with nothing else",
+                "what --ha, --registry and --set say are values of the chart",
+                f"tulle install --helm {helm} && helm install tulle {helm} --set ha=true",
+            )
+        chart.write(helm)
+        click.echo(f"{helm} is a chart of Tulle: helm install tulle {helm} -n {OWN} --create-namespace")
+        return
     objects = manifests.rendered("ha" if ha else "default", registry=registry, settings=_settings(pairs))
     if dry_run:
         click.echo(yaml.safe_dump_all(objects, sort_keys=False), nl=False)
