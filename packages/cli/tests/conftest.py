@@ -1,6 +1,10 @@
-"""A control plane's API for the tests: a real HTTP server on a real unix socket, with answers that tests may change."""
+"""A control plane's API for the tests: a real HTTP server on a real unix socket, with answers that tests may change.
+And a kubectl that answers as it was told, and writes down how it was called.
+"""
 
 import json
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler
@@ -267,3 +271,42 @@ def golden() -> Callable[[str, str], None]:
         assert text == path.read_text(), f"{path} differs; TULLE_UPDATE_GOLDEN=1 writes what there is now"
 
     return compare
+
+
+KUBECTL = """#!{python}
+import json, os, sys
+from pathlib import Path
+folder = Path(os.environ["KUBECTL_FOLDER"])
+given = sys.stdin.read() if "-" in sys.argv else ""
+number = len(list(folder.glob("call-*")))
+(folder / f"call-{{number:02}}").write_text(json.dumps([sys.argv[1:], given]))
+answers = json.loads((folder / "answers").read_text())
+for words, status, output in answers:
+    if words in " ".join(sys.argv[1:]):
+        (sys.stdout if status == 0 else sys.stderr).write(output)
+        sys.exit(status)
+"""
+
+
+@pytest.fixture
+def kubectl(tmp_path, monkeypatch):
+    """A kubectl on PATH that writes down how it was called. `answers`: [[words of the call, status, output], ...]."""
+    folder = tmp_path / "kubectl"
+    folder.mkdir()
+    program = folder / "kubectl"
+    program.write_text(KUBECTL.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("KUBECTL_FOLDER", str(folder))
+
+    class Recorded:
+        def answer(self, *answers):
+            (folder / "answers").write_text(json.dumps(answers))
+
+        @property
+        def calls(self):
+            return [json.loads(path.read_text()) for path in sorted(folder.glob("call-*"))]
+
+    recorded = Recorded()
+    recorded.answer()
+    return recorded

@@ -67,14 +67,14 @@ def test_an_object_that_was_not_accepted(api):
 
 def test_a_proxy_behind(api):
     api.answers["/api/v1/proxies"]["proxies"][1].update(state="STALE")
-    [line] = of_control_plane(api)["proxies"]
+    line = of_control_plane(api)["proxies"][0]
     assert (line.result, line.detail) == ("error", "demo/app-b-1 is STALE")
     assert "tulle lab logs" in line.hint
 
 
 def test_no_proxy_at_all_is_a_warning(api):
     api.answers["/api/v1/proxies"]["proxies"] = []
-    [line] = of_control_plane(api)["proxies"]
+    line = of_control_plane(api)["proxies"][0]
     assert line.result == "warning"
     assert "tulle.dev/inject: enabled" in line.hint
 

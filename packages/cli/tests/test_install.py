@@ -1,8 +1,6 @@
 """`tulle install`, `uninstall`, `check --pre --kubernetes`: what is asked of kubectl. Against a cluster: tests/e2e."""
 
 import json
-import os
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -13,44 +11,6 @@ from tulle_cli.api_client import ApiClient
 from tulle_cli.check.kubernetes import judge_version
 from tulle_cli.cluster import manifests
 from tulle_cli.main import root
-
-KUBECTL = """#!{python}
-import json, os, sys
-from pathlib import Path
-folder = Path(os.environ["KUBECTL_FOLDER"])
-given = sys.stdin.read() if "-" in sys.argv else ""
-number = len(list(folder.glob("call-*")))
-(folder / f"call-{{number:02}}").write_text(json.dumps([sys.argv[1:], given]))
-answers = json.loads((folder / "answers").read_text())
-for words, status, output in answers:
-    if words in " ".join(sys.argv[1:]):
-        (sys.stdout if status == 0 else sys.stderr).write(output)
-        sys.exit(status)
-"""
-
-
-@pytest.fixture
-def kubectl(tmp_path, monkeypatch):
-    """A kubectl on PATH that writes down how it was called. `answers`: [[words of the call, status, output], ...]."""
-    folder = tmp_path / "kubectl"
-    folder.mkdir()
-    program = folder / "kubectl"
-    program.write_text(KUBECTL.format(python=sys.executable))
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setenv("KUBECTL_FOLDER", str(folder))
-
-    class Recorded:
-        def answer(self, *answers):
-            (folder / "answers").write_text(json.dumps(answers))
-
-        @property
-        def calls(self):
-            return [json.loads(path.read_text()) for path in sorted(folder.glob("call-*"))]
-
-    recorded = Recorded()
-    recorded.answer()
-    return recorded
 
 
 def tulle(*arguments):

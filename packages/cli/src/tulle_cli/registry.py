@@ -74,6 +74,7 @@ _BUILT_IN = {
     "canary": "Move a Service's callers to a new version step by step, and back when they fare badly.",
     "proxy": "What the proxies run: status, config.",
     "install": "Put Tulle into a Kubernetes cluster.",
+    "upgrade": "Bring the Tulle of a Kubernetes cluster to this version.",
     "uninstall": "Take Tulle out of a Kubernetes cluster.",
     "inject": "Add the proxy to manifests: stdin to stdout.",
     "plugins": "Which plugins are installed, what is wrong with those that failed; a new one.",

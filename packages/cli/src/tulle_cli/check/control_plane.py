@@ -7,7 +7,7 @@ from typing import Any
 
 from tulle_plugin_api import CheckResult
 
-from tulle_cli import version
+from tulle_cli import skew, version
 from tulle_cli.api_client import ApiClient, Refused, Unreachable
 from tulle_cli.check.model import Section, check, failed, passed, warned
 
@@ -42,7 +42,10 @@ def sections(api: ApiClient) -> list[Section]:
         ),
         Section(
             "proxies",
-            [check("proxies", "every proxy is SYNCED", lambda: _synced(api), before=False)],
+            [
+                check("proxies", "every proxy is SYNCED", lambda: _synced(api), before=False),
+                check("proxies", "proxies have the control plane's version", lambda: _skew(api), before=False),
+            ],
             needs=CATEGORY,
             waits=True,
         ),
@@ -118,6 +121,27 @@ def _synced(api: ApiClient) -> CheckResult:
         ),
         "\n".join(_STATE_HINTS[state] for state in sorted({p["state"] for p in behind}) if state in _STATE_HINTS),
     )
+
+
+def _skew(api: ApiClient) -> CheckResult:
+    try:
+        proxies = api.get("/api/v1/proxies")["proxies"]
+        plane = str(api.get("/api/v1/version").get("version", ""))
+    except Refused as error:
+        return failed(error.why, error.next)
+    found = skew.judge(plane, [(f"{each['namespace']}/{each['pod']}", each["version"]) for each in proxies])
+    others = skew.listed([*found.far, *found.near, *found.unknown])
+    if found.far:
+        return failed(
+            f"the control plane is {plane}; more than {skew.ALLOWED} minor version away:\n{skew.listed(found.far)}",
+            "make these pods anew (kubectl rollout restart, tulle lab rollout restart): they get the proxy of now",
+        )
+    if others:
+        return warned(
+            f"the control plane is {plane}:\n{others}",
+            "they work together; make these pods anew before the next upgrade",
+        )
+    return passed(plane if proxies else "")
 
 
 def _error(body: bytes) -> str:

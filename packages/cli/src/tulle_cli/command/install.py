@@ -8,12 +8,10 @@ import click
 import yaml
 
 from tulle_cli import options
-from tulle_cli.cluster import chart, manifests
+from tulle_cli.cluster import apply, chart
+from tulle_cli.cluster.apply import NAMESPACE, Told
 from tulle_cli.cluster.kubectl import Kubectl
 from tulle_cli.errors import USAGE, CliError
-
-MANAGER = "tulle-install"
-OWN = "tulle-system"
 
 
 class _BadSetting(CliError):
@@ -34,7 +32,7 @@ def command(
     ha: bool, registry: str, pairs: tuple[str, ...], helm: Path | None, dry_run: bool, timeout: int,
     context: str | None, kubeconfig: str | None,
 ) -> None:
-    """Put Tulle into a cluster, or bring the Tulle that is there up to this version.
+    """Put Tulle into a cluster. (One that is there becomes this version; `tulle upgrade` looks first whether it may.)
 
     Applied with your own credentials (server-side, as field manager "tulle-install"), so that what others have set
     stays theirs. Waits until both programs are ready.
@@ -47,32 +45,18 @@ def command(
                 f"tulle install --helm {helm} && helm install tulle {helm} --set ha=true",
             )
         chart.write(helm)
-        click.echo(f"{helm} is a chart of Tulle: helm install tulle {helm} -n {OWN} --create-namespace")
+        click.echo(f"{helm} is a chart of Tulle: helm install tulle {helm} -n {NAMESPACE} --create-namespace")
         return
-    objects = manifests.rendered("ha" if ha else "default", registry=registry, settings=_settings(pairs))
+    objects = Told(ha, registry, read_settings(pairs)).objects()
     if dry_run:
         click.echo(yaml.safe_dump_all(objects, sort_keys=False), nl=False)
         return
-    kubectl = Kubectl(context, kubeconfig)
-    first = [each for each in objects if each["kind"] in ("Namespace", "CustomResourceDefinition")]
-    rest = [each for each in objects if each not in first]
-    apply = ("apply", "--server-side", f"--field-manager={MANAGER}", "-f", "-")
-    for part in (first, rest):
-        click.echo(kubectl.run(*apply, given=yaml.safe_dump_all(part, sort_keys=False)), nl=False)
-        if part is first:  # what rests on a namespace and a CRD cannot be applied before they are known
-            kubectl.run("wait", "--for=condition=Established", "crd/meshpolicies.tulle.dev", f"--timeout={timeout}s")
-    there = {(each["kind"], each["metadata"]["name"]) for each in objects}
-    former = [each for each in manifests.rendered("ha") if (each["kind"], each["metadata"]["name"]) not in there]
-    if former:  # it may have been installed with --ha before
-        kubectl.run("delete", "--ignore-not-found", "-f", "-", given=yaml.safe_dump_all(former, sort_keys=False))
-    for each in objects:
-        if each["kind"] == "Deployment":
-            name, namespace = each["metadata"]["name"], each["metadata"]["namespace"]
-            kubectl.stream(["-n", namespace, "rollout", "status", f"deployment/{name}", f"--timeout={timeout}s"])
+    apply.put(Kubectl(context, kubeconfig), objects, timeout, click.echo)
     click.echo("Tulle is installed. A namespace joins with: kubectl label namespace NAME tulle.dev/inject=enabled")
 
 
-def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
+def read_settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    """`--set`, read; whether there are such settings is asked later. Raises CliError."""
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")

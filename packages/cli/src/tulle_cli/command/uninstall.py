@@ -7,6 +7,7 @@ import yaml
 
 from tulle_cli import options
 from tulle_cli.cluster import manifests
+from tulle_cli.cluster.injected import injected
 from tulle_cli.cluster.kubectl import Kubectl
 
 
@@ -19,18 +20,9 @@ def command(timeout: int, context: str | None, kubeconfig: str | None) -> None:
     MeshPolicies go with their CRD. Pods that were injected go on, without a control plane, until they are made anew.
     """
     kubectl = Kubectl(context, kubeconfig)
-    for name in _injected(kubectl):
+    for name, _ in injected(kubectl):
         click.secho(f"still injected: {name}; `kubectl rollout restart` its owner", err=True, fg="yellow")
     objects = list(reversed(manifests.rendered("ha")))  # what ha has and default has not may be there too
     delete = ("delete", "--ignore-not-found", "--wait", f"--timeout={timeout}s", "-f", "-")
     click.echo(kubectl.run(*delete, given=yaml.safe_dump_all(objects, sort_keys=False)), nl=False)
     click.echo("Tulle is gone.")
-
-
-def _injected(kubectl: Kubectl) -> list[str]:
-    pods = kubectl.get("pods", "-A")["items"]
-    return [
-        f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
-        for pod in pods
-        if "tulle.dev/injected" in pod["metadata"].get("annotations", {})
-    ]
