@@ -198,6 +198,26 @@ async def test_an_app_that_refuses_its_proxy_makes_the_client_go_elsewhere(mesh,
         assert [(e.status, e.reason) for e in server.seen.ended] == [(503, "app-refused-connection")]
 
 
+@pytest.mark.parametrize(("said", "reason"), [(b"", "upstream-reset"), (b"nonsense\r\n\r\n", "bad-answer")])
+async def test_an_app_that_breaks_off_behind_its_proxy_is_what_it_would_be_without(mesh, harness, said, reason):
+    """A failure at the client's proxy, which retry takes for one ("reset"), and no answer like any other 502."""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(mesh(pod_ip="10.1.0.8"))
+        client_side = await stack.enter_async_context(mesh())
+        app = await stack.enter_async_context(client_side.raw_upstream())
+        server.destinations["127.0.0.1"] = harness.Address("127.0.0.1", app.port)
+        await client_side.service(harness.VIP, server.proxy.ports["inbound"], meshed=True)
+        async with client_side.client() as client:
+            await client.ask("POST")
+            peer, _ = await app.request()
+            await peer.send(said)
+            peer.close()
+            answer = await client.answer()
+            assert (answer.status, answer.reason) == (502, reason)
+        await client_side.settled()
+        assert [(e.status, e.reason) for e in client_side.seen.ended] == [(502, reason)]
+
+
 async def test_without_a_proxy_at_its_side_nobodys_word_is_taken_for_it(mesh, harness):
     """The same header from an application is just its answer."""
     def answer(request):

@@ -7,14 +7,21 @@ that can do no harm (RFC 9112 section 9.3.1, RFC 9110 section 9.2.2).
 
 from __future__ import annotations
 
-from tulle_plugin_api import Exchange, Handler, Response
+from tulle_plugin_api import Exchange, Failure, Handler, Response
 
 from tulle_data_plane.driver import Driver
-from tulle_data_plane.errors import AppRefused, ConnectFailed, ConnectTimedOut
+from tulle_data_plane.errors import AppRefused, BadAnswer, ConnectFailed, ConnectTimedOut, UpstreamBroke
 from tulle_data_plane.shell.http1_client import Nothing, exchange_over
 from tulle_data_plane.shell.pool import Pool
 from tulle_data_plane.shell.relay import Tunnel
 from tulle_data_plane.wire import http1
+
+_SEEN_THERE: dict[str, tuple[type[Failure], str]] = {
+    AppRefused.reason: (AppRefused, "does not accept connections"),
+    UpstreamBroke.reason: (UpstreamBroke, "broke off before its answer was complete"),
+    BadAnswer.reason: (BadAnswer, "gave an answer that breaks the protocol"),
+}
+"""`tulle-reason` of the proxy next to an application -> what the same would be without that proxy, in words."""
 
 IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """RFC 9110 section 9.2.2."""
@@ -23,8 +30,8 @@ IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 def dial_http1(driver: Driver, pool: Pool, parser: http1.ResponseParser, *, trust_reason: bool) -> Handler:
     """Send to `exchange.endpoint` as HTTP/1.1.
 
-    `trust_reason`: the endpoint has a proxy of ours. Its "app-refused-connection" means that the application was
-    not reached, so AppRefused is raised and the balancer tries another endpoint.
+    `trust_reason`: the endpoint has a proxy of ours, and what that says of its application is raised here as what it
+    is: where the application was not reached, the balancer tries another endpoint; where it broke off, retry may.
     """
     give_back = pool.give_back
 
@@ -42,16 +49,13 @@ def dial_http1(driver: Driver, pool: Pool, parser: http1.ResponseParser, *, trus
                 response = await exchange_over(await pool.connect(address), exchange, driver, parser, give_back)
         else:
             response = await exchange_over(await pool.connect(address), exchange, driver, parser, give_back)
-        if (
-            response.status == 503
-            and trust_reason
-            and endpoint.meshed
-            and response.headers.get("tulle-reason") == AppRefused.reason
-            and isinstance(exchange.body, bytes)
-        ):
-            if not isinstance(response.body, bytes):
-                await response.body.aclose()
-            raise AppRefused(f"the application at {address} does not accept connections")
+        if response.status >= 500 and trust_reason and endpoint.meshed:
+            failed = _SEEN_THERE.get(response.headers.get("tulle-reason") or "")
+            # a body that was passed on piece by piece is gone: it cannot be sent to another endpoint
+            if failed is not None and (failed[0] is not AppRefused or isinstance(exchange.body, bytes)):
+                if not isinstance(response.body, bytes):
+                    await response.body.aclose()
+                raise failed[0](f"the application at {address} {failed[1]}")
         return response
 
     return handler
