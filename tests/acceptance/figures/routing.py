@@ -1,6 +1,6 @@
 """Routing: that it is what the specification says, what it costs, and that changing it costs no request.
 
-Needs no lab: each is a process of its own, of the code that runs in the proxies.
+Each is a process of its own, of the code that runs in the proxies; `conformance` brings up a lab of its own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.acceptance.figure import Figure, Outcome, judged
+from tests.acceptance.figure import Figure, Impossible, Outcome, judged
 from tests.acceptance.mesh import Mesh
 
 EXAMPLES, CHANGES = 20_000, 1000
@@ -67,7 +67,27 @@ def _changes(mesh: Mesh) -> Outcome:
     )
 
 
+def _conformance(mesh: Mesh) -> Outcome:
+    """In a lab of its own, so that the shared one's proxies know no more than they did."""
+    command = [sys.executable, "-m", "pytest", "-q", "tests/conformance"]
+    environment = {**os.environ, "TULLE_CONFORMANCE": "lab"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    found = re.search(r"^conformance: (\{.*\})$", done.stdout, re.MULTILINE)
+    if found is None:
+        raise Impossible(f"the suite did not run: {(done.stdout + done.stderr)[-600:]}")
+    report: dict[str, Any] = json.loads(found[1])
+    if not report["hold"]:
+        raise Impossible(done.stdout[-600:])
+    wrong = re.findall(r"^(?:FAILED|ERROR|SKIPPED) (?:tests/conformance/)?(\S+(?: \S+)?)", done.stdout, re.MULTILINE)
+    return judged(
+        f"{report['hold']} of {report['rows']} rows hold, in a {report['form']}",
+        (report["form"] == "lab", "not in a lab"),
+        (done.returncode == 0 and report["hold"] == report["rows"], ", ".join(wrong) or done.stdout[-300:]),
+    )
+
+
 FIGURES = (
+    Figure("conformance", "every row of docs/conformance.md that has a test holds, asked in a lab", _conformance),
     Figure("routing-cost", f"a request with 1,000 rules on its Service at most {MOST}x that with 1", _cost),
     Figure("routing-matching", f"{EXAMPLES:,} examples", _matching, full=True),
     Figure("routing-changes", f"0 failed of {100 * CHANGES:,}; no answer of a mixture", _changes, full=True),
