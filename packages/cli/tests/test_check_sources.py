@@ -201,6 +201,83 @@ def test_what_is_wrong_with_a_manifest(tmp_path, text, detail):
     assert line.detail.startswith(detail)
 
 
+ROUTE = """
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: app-b}
+spec:
+  parentRefs: [{group: "", kind: Service, name: app-b}]
+  rules:
+    - matches: [{path: {value: /cart}}]
+      backendRefs: [{name: app-b, port: 80}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("right", "typo", "detail"),
+    [
+        ("rules:", "ruls:", "spec: unknown field 'ruls'; did you mean 'rules'?"),
+        ("matches:", "matchs:", "spec.rules[0]: unknown field 'matchs'; did you mean 'matches'?"),
+        ("path: {value", "paht: {value", "spec.rules[0].matches[0]: unknown field 'paht'; did you mean 'path'?"),
+        ("value: /cart", "vaule: /cart", "spec.rules[0].matches[0].path: unknown field 'vaule'; did you mean 'value'?"),
+        ("port: 80", "prot: 80", "spec.rules[0].backendRefs[0]: unknown field 'prot'; did you mean 'port'?"),
+        ("value: /cart", "value: cart", "spec.rules[0].matches[0].path.value: expected a path that begins with"),
+        ("spec:", "spce:", "spce: unknown field; did you mean 'spec'?"),
+        ("HTTPRoute", "HttpRoute", "kind: gateway.networking.k8s.io/v1 has no 'HttpRoute'; did you mean 'HTTPRoute'?"),
+        ("k8s.io/v1", "k8s.io/v1alpha2", "apiVersion: HTTPRoute is read as gateway.networking.k8s.io/v1 or"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_route(tmp_path, right, typo, detail):
+    """By the control plane's own function: what it would refuse is told before anything is applied."""
+    pytest.importorskip("tulle_control_plane")
+    (tmp_path / "route.yaml").write_text(ROUTE.replace(right, typo, 1))
+    [outcome] = collect(run([manifests.section([str(tmp_path)], Plugins())]))
+    [line] = outcome.lines
+    assert line.result == "error"
+    assert detail in line.detail
+    assert line.detail.startswith("line 2: ")
+
+
+def test_unknown_fields_of_metadata_are_an_error_for_our_own_kind_and_else_a_warning(tmp_path):
+    for text, result in ((ROUTE, "warning"), (GOOD.partition("---\n---")[2], "error")):
+        (tmp_path / "app.yaml").write_text(text.replace("metadata: {name", "metadata: {lables: {a: b}, name", 1))
+        [outcome] = collect(run([manifests.section([str(tmp_path)], Plugins())]))
+        [line] = outcome.lines
+        assert line.result == result
+        assert "metadata.lables: unknown field; did you mean 'labels'?" in line.detail
+
+
+def test_what_nobody_looks_at_is_noted(tmp_path):
+    pytest.importorskip("tulle_control_plane")
+    others = "".join(
+        f"---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\n"
+        for version, kind in (("v1", "ConfigMap"), ("example.com/v1", "Widget"), ("v1", "ConfigMap"))
+    )
+    (tmp_path / "app.yaml").write_text(ROUTE + others)
+    [outcome] = collect(run([manifests.section([str(tmp_path)], Plugins())]))
+    [line] = outcome.lines
+    assert line.result == "success"
+    assert line.detail == "4 objects; for the cluster to judge: ConfigMap of v1, Widget of example.com/v1"
+
+
+def test_a_kind_of_ours_in_a_strange_group_is_a_warning(tmp_path):
+    pytest.importorskip("tulle_control_plane")
+    (tmp_path / "app.yaml").write_text(ROUTE.replace("gateway.networking", "networking"))
+    [outcome] = collect(run([manifests.section([str(tmp_path)], Plugins())]))
+    [line] = outcome.lines
+    assert line.result == "warning"
+    assert "HTTPRoute of networking.k8s.io/v1; Tulle reads HTTPRoute of gateway.networking.k8s.io/v1" in line.detail
+
+
+def test_without_the_control_planes_code_it_says_what_it_does_not_judge(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tulle_control_plane.core.parse", None)
+    (tmp_path / "route.yaml").write_text(ROUTE.replace("matches:", "matchs:"))
+    [outcome] = collect(run([manifests.section([str(tmp_path)], Plugins())]))
+    [line] = outcome.lines
+    assert line.result == "warning"
+    assert "pip install 'tulle-cli[lab]'" in line.detail
+
+
 def test_a_file_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.yaml").write_bytes(b"a: \xe9 b")
     files = [str(tmp_path / "none.yaml"), str(tmp_path / "latin.yaml")]

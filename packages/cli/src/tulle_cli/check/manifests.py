@@ -1,11 +1,13 @@
 """`tulle check -f FILE`: what is wrong with manifests, before they are applied.
 
-Owns reading YAML with line numbers. What is right is asked of the webhook's own functions, so that both refuse the
-same things in the same words: a MeshPolicy by the plugin it names, a workload by what injection would say of it.
+Owns reading YAML with line numbers, and what of an object nobody looks at. What is right is asked of the functions of
+those who decide, so that all refuse the same things in the same words: of the webhook, a MeshPolicy by the plugin it
+names, a workload by what injection would say of it; of the control plane, routes, grants, Services, EndpointSlices.
 """
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ from typing import Any
 
 import yaml
 from tulle_admission_controller.annotations import annotation_problems, annotation_warnings
-from tulle_admission_controller.manifest import inject_manifest
+from tulle_admission_controller.manifest import TEMPLATES, inject_manifest
 from tulle_admission_controller.settings import InjectSettings
 from tulle_admission_controller.validate import policy_judge
 from tulle_plugin_api import Check, CheckResult, Plugins, meshpolicy
@@ -71,6 +73,14 @@ def documents(text: str) -> list[Document]:
     return found
 
 
+METADATA = (
+    "name", "generateName", "namespace", "labels", "annotations", "ownerReferences", "finalizers", "uid",
+    "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink",
+    "managedFields",
+)  # fmt: skip
+"""Of Kubernetes (ObjectMeta). A cluster may know more: what is not among them is an error for a kind of ours only."""
+
+
 def findings(document: Document, plugins: Plugins) -> tuple[list[str], list[str]]:
     """What is wrong with it, and what is only odd; one sentence each."""
     data = document.data
@@ -82,14 +92,57 @@ def findings(document: Document, plugins: Plugins) -> tuple[list[str], list[str]
     metadata = data["metadata"]
     if not (isinstance(metadata, dict) and isinstance(metadata.get("name"), str) and metadata["name"]):
         return ["metadata.name: missing"], []
+    unknown = [f"metadata.{name}: unknown field{_nearest(name)}" for name in metadata if name not in METADATA]
     if data["kind"] == meshpolicy.KIND:
-        return policy_judge(plugins.policies, plugins.balancers)(data), []
+        return [*policy_judge(plugins.policies, plugins.balancers)(data), *unknown], []
+    wrong, odd = _of_its_kind(data)
+    return wrong, [*odd, *unknown]
+
+
+def _nearest(name: object) -> str:
+    close = difflib.get_close_matches(str(name), METADATA, 1)
+    return f"; did you mean {close[0]!r}?" if close else "; kubectl's strict validation would refuse it"
+
+
+def _of_its_kind(data: dict[str, Any]) -> tuple[list[str], list[str]]:
+    metadata = data["metadata"]
     if data["kind"] == "Namespace":
         annotations = {str(name): str(value) for name, value in (metadata.get("annotations") or {}).items()}
         return annotation_problems(annotations), annotation_warnings(annotations)
     reports = inject_manifest([data], settings=InjectSettings()).reports
     refused = [report.reason for report in reports if report.outcome == "refused"]
-    return refused, [warning for report in reports for warning in report.warnings]
+    wrong, odd = _by_the_control_plane(data)
+    return [*refused, *wrong], [*(warning for report in reports for warning in report.warnings), *odd]
+
+
+def _by_the_control_plane(data: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What reads this kind in the mesh says of it: unknown and wrong fields with their path, slips of the pen."""
+    if data["kind"] == "Pod":
+        return [], []  # judged by what injection says; what runs is judged by the cluster
+    try:
+        from tulle_control_plane.core.parse import ConfigError, Parser, unread
+    except ImportError as error:
+        return [], [f"not looked at ({error}): pip install 'tulle-cli[lab]' judges routes and Services, too"]
+    try:
+        Parser().parse(data)
+    except ConfigError as error:
+        return list(error.problems), []
+    nobody = unread(data)
+    return [], [nobody] if "; " in nobody else []
+
+
+def _unread(documents: list[Document]) -> str:
+    """Of the objects that nobody here looks at, a note; "" when there are none."""
+    try:
+        from tulle_control_plane.core.parse import unread
+    except ImportError:
+        return ""
+    found = dict.fromkeys(
+        word
+        for document in documents
+        if (word := unread(document.data)) and not any(document.data["kind"] == kind for _, kind in TEMPLATES)
+    )
+    return f"for the cluster to judge: {', '.join(found)}" if found else ""
 
 
 def _check(path: str, plugins: Plugins) -> Check:
@@ -116,4 +169,5 @@ def _judge(path: str, plugins: Plugins) -> CheckResult:
         return failed("\n".join([*wrong, *odd]), "correct these and run the command again")
     if odd:
         return warned("\n".join(odd))
-    return passed(f"{len(found)} object{'s' * (len(found) != 1)}")
+    count = f"{len(found)} object{'s' * (len(found) != 1)}"
+    return passed("; ".join(part for part in (count, _unread(found)) if part))

@@ -22,8 +22,9 @@ from tulle_cli.errors import FAILED
 @click.option("--wait", type=click.FloatRange(min=0), default=0.0, metavar="SECONDS", show_default=True,
               help="Repeat what concerns the running mesh until it holds, at most this long.")
 @click.option("-f", "--filename", "files", multiple=True, metavar="FILE",
-              help="Check manifests instead, for what Tulle reads of them (policies, annotations, injection; the rest "
-              "is for the cluster to judge): a file, a directory, or - for stdin. May be given again.")
+              help="Check manifests instead, for what Tulle reads of them (policies, routes, Services, annotations, "
+              "injection; the rest is for the cluster to judge, and named): a file, a directory, or - for stdin. May "
+              "be given again.")
 @click.option("--kubernetes", "cluster", is_flag=True, help="With --pre: whether Tulle can be installed in a cluster.")
 @options.cluster
 @options.control_plane

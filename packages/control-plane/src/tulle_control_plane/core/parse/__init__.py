@@ -1,7 +1,8 @@
 """From plain dicts, as the API server or a file holds them, to core's objects. Strict: a bad one is refused.
 
 Owns which kinds are read, and what to make of the rest: kinds that a cluster has and we do not need pass silently;
-a kind that looks like a slip of the pen is refused, since silence would leave its author wondering.
+a kind that looks like a slip of the pen is refused, since silence would leave its author wondering; and so is a field
+beside `spec`, of which the same is true. `unread` says in words what passes (`tulle check -f`).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tulle_control_plane.core.parse.routes import parse_grpc_route, parse_http_r
 from tulle_control_plane.core.parse.services import parse_endpoint_slice, parse_service
 from tulle_control_plane.core.parse.workloads import parse_namespace, parse_pod
 
-__all__ = ["ConfigError", "Parser", "PluginsAtHand"]
+__all__ = ["ConfigError", "Parser", "PluginsAtHand", "unread"]
 
 _GATEWAY = ("gateway.networking.k8s.io/v1", "gateway.networking.k8s.io/v1beta1")
 
@@ -34,6 +35,8 @@ _READERS: dict[str, tuple[tuple[str, ...], Callable[[dict[str, Any]], Object]]] 
     "ReferenceGrant": (_GATEWAY, parse_reference_grant),
 }
 KINDS = (*_READERS, "MeshPolicy")
+_TOP = ("apiVersion", "kind", "metadata", "spec", "status")
+_GATEWAY_KINDS = frozenset(kind for kind, (versions, _) in _READERS.items() if _GATEWAY[0] in versions)
 
 # API group -> kinds of it that exist and that we do not need
 _NOT_NEEDED: dict[str, tuple[str, ...]] = {
@@ -68,6 +71,8 @@ class Parser:
         if kind in _READERS:
             versions, reader = _READERS[kind]
             if version in versions:
+                if kind in _GATEWAY_KINDS:
+                    _check_top(obj)
                 return reader(dict(obj))
             if group in {v.rpartition("/")[0] for v in versions}:
                 raise ConfigError([f"apiVersion: {kind} is read as {' or '.join(versions)}, got {version!r}"])
@@ -75,6 +80,29 @@ class Parser:
         if group in _NOT_NEEDED and kind not in _NOT_NEEDED[group]:
             raise ConfigError([f"kind: {version} has no {kind!r}{_did_you_mean(kind, group)}"])
         return None
+
+
+def unread(obj: Mapping[str, Any]) -> str:
+    """Of an object that `parse` takes and makes nothing of: what it is, and what may have been meant; else ""."""
+    kind, version = str(obj.get("kind")), str(obj.get("apiVersion"))
+    if kind not in _READERS:
+        return "" if kind == "MeshPolicy" and version == API_VERSION else f"{kind} of {version}"
+    versions = _READERS[kind][0]
+    return "" if version in versions else f"{kind} of {version}; Tulle reads {kind} of {' or '.join(versions)}"
+
+
+def _check_top(obj: Mapping[str, Any]) -> None:
+    """These kinds have nothing beside `spec`; a route whose `spec` is misspelt would have no rules and no parents."""
+    problems = []
+    for name in obj:
+        if name not in _TOP:
+            close = difflib.get_close_matches(str(name), _TOP, 1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"known fields: {', '.join(_TOP)}"
+            problems.append(f"{name}: unknown field; {remedy}")
+    if obj.get("spec") is None:
+        problems.append("spec: missing")
+    if problems:
+        raise ConfigError(problems)
 
 
 def _did_you_mean(kind: str, group: str) -> str:
