@@ -29,6 +29,8 @@ FOLDER = HERE.parents[1] / ".tulle" / "conformance"
 TULLE = str(Path(sys.executable).with_name("tulle"))
 SECONDS = 60.0
 """For a configuration to be in force everywhere, and for anything else that is waited for."""
+UP = 300.0
+"""For sixteen pods with proxies to be ready: 20 s on two processors that do nothing else."""
 PORTS = {80: None, 81: None, 8080: None, 82: "kubernetes.io/ws"}
 """Of every Service, with their appProtocol."""
 ECHO, CONTROL, ADMIN = 8080, 8081, 4191
@@ -123,7 +125,7 @@ class Lab:
         if (self.state / "lab.json").exists():
             self.command("down", "--now", "-q")  # an earlier run was killed
         atexit.register(self.down)
-        self.command("up", "-q", "-f", "-", stdin=_manifest(world()))
+        self.command("up", "-q", "-f", "-", "--timeout", f"{UP:g}s", stdin=_manifest(world()))
         pods = [pod for space in ("default", "far", "elsewhere") for pod in self.get("pods", space)]
         self.ips = {(p["metadata"]["namespace"], p["metadata"]["name"]): p["status"]["podIP"] for p in pods}
 
@@ -143,7 +145,7 @@ class Lab:
     def command(self, *words, stdin=""):
         """`tulle lab WORDS`."""
         done = subprocess.run(
-            [TULLE, "lab", *words], input=stdin, capture_output=True, text=True, timeout=170, check=False,
+            [TULLE, "lab", *words], input=stdin, capture_output=True, text=True, timeout=UP + 30, check=False,
             env=self.environment,
         )  # fmt: skip
         assert done.returncode == 0, f"tulle lab {' '.join(words)} exited with {done.returncode}: {done.stderr[-2000:]}"

@@ -85,6 +85,12 @@ def wall(monkeypatch):
     return look
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if FORM == "lab" and HERE in item.path.parents and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(450))  # the first of them waits for the lab
+
+
 def pytest_runtest_logreport(report):
     if HERE.name not in report.nodeid or (report.when != "call" and report.outcome == "passed"):
         return
