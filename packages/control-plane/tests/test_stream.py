@@ -149,6 +149,33 @@ async def connected(served: Served):
         yield channel
 
 
+LATER = b"\xc0\xbb\x07\x2a" + b"\xca\xbb\x07\x03new"
+"""Two fields that no message of ours has."""
+
+
+def later(message):
+    """The message as a proxy of a later version says it: `message` may hold nothing that we know."""
+    return type(message).FromString(message.SerializeToString() + LATER)
+
+
+@scenario
+async def test_what_a_later_proxy_says_beside_what_we_know_is_passed_over(world, make):
+    snapshots = shop(world, make, make.pod("app-a-1", "10.244.0.9", ports=[8080]))
+    async with Served(snapshots).running() as served, connected(served) as channel:
+        client = Client(channel)
+        node = pb.Node(pod="app-a-1", namespace="default")  # an earlier one: says no instance, no version
+        await client.call.write(later(pb.WatchRequest(node=later(node))))
+        await client.hear_and_ack()
+        await client.call.write(later(pb.WatchRequest()))  # a kind that we do not know
+        await client.call.write(later(pb.WatchRequest(subscribe=later(pb.Subscribe(destination=VIP)))))
+        found = await client.hear()
+        assert addresses(found) == ["10.244.0.1"]
+        await client.call.write(pb.WatchRequest(ack=later(pb.Ack(destination=VIP, version=found.version))))
+        session = served.session()
+        await until(lambda: session.subscriptions[VIP].acked_version == found.version)
+        assert session.node.version == ""
+
+
 @scenario
 async def test_a_conversation(world, make):
     snapshots = shop(world, make, make.pod("app-a-1", "10.244.0.9", ports=[8080]))

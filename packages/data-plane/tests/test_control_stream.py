@@ -69,6 +69,17 @@ async def test_a_refused_first_inbound_configuration_is_said_by_ready(mesh, harn
         assert (answer.status, b"MeshPolicy a/b" in answer.body) == (503, True)
 
 
+async def test_a_message_of_a_kind_that_a_later_control_plane_knows_is_passed_over(mesh, harness, control):
+    """It is not acknowledged either: without a kind, an ack would be one of the inbound configuration."""
+    async with mesh(control_plane=control.address) as m, m.admin() as admin:
+        stream = await control.introduced(inbound=False)
+        stream.send(pb.WatchResponse.FromString(b"\x0a\x02x9" + b"\xca\xbb\x07\x03new"))  # a version, and field 15289
+        stream.send(pb.WatchResponse(version="i1", inbound=pb.Inbound()))
+        ack = await stream.next("ack")
+        assert (ack.destination, ack.version) == ("", "i1")
+        assert (await admin.get("/ready")).status == 200
+
+
 # --- on demand ---------------------------------------------------------------------------------------------------
 
 

@@ -115,6 +115,8 @@ class Discovery:
                     session.ack(_destination(request.ack.destination), request.ack.version)
                 case "nack":
                     self._nack(session, request.nack)
+                case None:  # of a later proxy, which goes on without an answer; to end its stream would be no help
+                    continue
                 case other:
                     raise Misbehaved(f"expected subscribe, unsubscribe, ack or nack, got `{other}`")
 

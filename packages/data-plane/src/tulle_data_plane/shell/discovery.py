@@ -124,6 +124,8 @@ class ControlStream:
 
     def _apply(self, response: pb.WatchResponse, *, sure: bool = False) -> None:
         which, version = response.WhichOneof("kind"), response.version
+        if which is None:  # of a later control plane: to ack it would be to say something of our inbound side
+            return
         name = response.destination.address if which == "destination" else ""
         try:
             if which == "destination":
