@@ -58,8 +58,8 @@ def previous():
             file.write_text(f'#!/bin/sh\nPYTHONPATH={paths} exec {sys.executable} -c "{run}" "$@"\n')
             file.chmod(0o755)
             package = module.partition(".")[0]
-            shown = [sys.executable, "-c", f"import {package}, tulle_api; print({package}.__file__, tulle_api.__path__[0])"]
-            said = subprocess.run(shown, env={"PYTHONPATH": paths}, capture_output=True, text=True, check=True).stdout
+            where = [sys.executable, "-c", f"import {package}; print({package}.__file__)"]
+            said = subprocess.run(where, env={"PYTHONPATH": paths}, capture_output=True, text=True, check=True).stdout
             assert all(each.startswith(name) for each in said.split()), said  # not this version's, installed here
         yield folder
 
