@@ -27,6 +27,7 @@ from tulle_control_plane.core.policies import Directions
 from tulle_control_plane.core.quota import Quotas
 from tulle_control_plane.core.services import Settings as MeshSettings
 from tulle_control_plane.core.snapshots import Snapshots
+from tulle_control_plane.core.statuses import Statuses
 from tulle_control_plane.directory import CatalogDirectory
 from tulle_control_plane.feed import Feed
 from tulle_control_plane.grpc.discovery import Discovery
@@ -34,6 +35,7 @@ from tulle_control_plane.grpc.proxies import Proxies
 from tulle_control_plane.grpc.quota import Quota
 from tulle_control_plane.grpc.server import listen, make_server
 from tulle_control_plane.grpc.telemetry import Telemetry
+from tulle_control_plane.reporting import Reporting
 from tulle_control_plane.settings import Settings
 from tulle_control_plane.telemetry.reports import Reports
 from tulle_control_plane.telemetry.traffic import Traffic
@@ -94,7 +96,12 @@ class ControlPlane:
             directions=directions_of(plugins),
         )
         self.proxies = Proxies(self.snapshots, time.time)
-        self.feed = Feed(settings.catalog, make_catalog, self.snapshots, self.proxies.changed)
+        self.reporting = Reporting(
+            Statuses(self.snapshots, plugins.gone), lambda: self.feed.catalog, lambda: self.snapshots.synced
+        )
+        self.feed = Feed(
+            settings.catalog, make_catalog, self.snapshots, self.proxies.changed, noted=self.reporting.noted
+        )
         self.directory = CatalogDirectory(self.snapshots.store)
         self.traffic = Traffic(time.monotonic())
         self.telemetry = Telemetry(Reports(self.traffic, self.directory, on_malformed=_malformed), self.stopping)
@@ -128,7 +135,12 @@ class ControlPlane:
         async with asyncio.TaskGroup() as tasks:
             background = [
                 tasks.create_task(part.run(), name=name)
-                for name, part in (("catalog", self.feed), ("refresh", self.proxies), ("expiry", self.telemetry))
+                for name, part in (
+                    ("catalog", self.feed),
+                    ("refresh", self.proxies),
+                    ("expiry", self.telemetry),
+                    ("statuses", self.reporting),
+                )
             ]
             web = tasks.create_task(api.serve(sockets), name="api")
             log.info("listening", extra={"grpc_port": self.grpc_port, "api_port": self.api_port})

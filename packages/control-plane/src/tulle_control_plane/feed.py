@@ -25,7 +25,7 @@ BATCH = 200  # events taken in before other tasks get their turn
 
 
 class Feed:
-    """See the module's docstring. `wall` is wall-clock seconds."""
+    """See the module's docstring. `wall` is wall-clock seconds; `noted` is given each event after the core was."""
 
     def __init__(
         self,
@@ -34,14 +34,18 @@ class Feed:
         snapshots: Snapshots,
         changed: Callable[[], None],
         wall: Callable[[], float] = time.time,
+        noted: Callable[[CatalogEvent], None] = lambda event: None,
     ) -> None:
         self.name = name
+        self.catalog: Catalog | None = None
+        """The plugin's present life."""
         self.rejected_since: dict[str, float] = {}
         """When each source in `Snapshots.rejected` was refused first."""
         self._make = make
         self._snapshots = snapshots
         self._changed = changed
         self._wall = wall
+        self._noted = noted
         self._told: set[tuple[str, str, str]] | None = None  # since this start, until its Synced
 
     async def run(self) -> None:
@@ -51,7 +55,8 @@ class Feed:
             self._told = set()
             try:
                 count = 0
-                async for event in self._make().events():
+                self.catalog = self._make()
+                async for event in self.catalog.events():
                     self.take(event)
                     pause = PAUSE_FIRST if isinstance(event, Synced) else pause
                     count += 1
@@ -83,6 +88,7 @@ class Feed:
         first = isinstance(event, Synced) and not self._snapshots.synced
         self._snapshots.apply(event)
         self._note_rejections(before)
+        self._noted(event)
         if first:
             log.info("the catalog has synced", extra={"catalog": self.name, "objects": self._snapshots.store.counts()})
         self._changed()
@@ -101,6 +107,7 @@ class Feed:
             for namespace, name in self._snapshots.store.keys(kind):
                 if (kind, namespace, name) not in self._told:
                     self._snapshots.apply(Deleted(kind, namespace, name))
+                    self._noted(Deleted(kind, namespace, name))
         self._told = None
 
     def _note_rejections(self, before: set[str]) -> None:

@@ -210,12 +210,33 @@ class Synced:
 CatalogEvent: TypeAlias = Upserted | Deleted | Rejected | Synced
 
 
+@dataclass(frozen=True)
+class Status:
+    """What the control plane says of an object, in Kubernetes' shape, without times.
+
+    A policy's: {"conditions": [{type, status, reason, message, observedGeneration}]}. A route's, for each parent that
+    is a Service: {"parents": [{"parentRef": as the route has it, "conditions": [...]}]}.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    status: Mapping[str, Any]
+
+
 class Catalog(ABC):
     """Tells the control plane what exists. Runs under asyncio, since the control plane does."""
 
     @abstractmethod
     def events(self) -> AsyncIterator[CatalogEvent]:
         """Everything that exists, then `Synced`, then each change, for ever. Survives its source's absence."""
+
+    def report(self, statuses: Sequence[Status]) -> None:
+        """What is to be said of every route and policy, all of it each time that some of it changed.
+
+        For a source that can hold it (a cluster). Called in the event loop, after `Synced`, at most twice a second:
+        it may not wait. The default does nothing.
+        """
 
 
 CatalogFactory: TypeAlias = Callable[[Mapping[str, str]], Catalog]

@@ -16,15 +16,18 @@ class ApiServer:
     """Objects by path ("/api/v1/services"), and what happens to them. Everything under one lock."""
 
     def __init__(self):
-        self.lock = threading.Condition()
+        self.lock = threading.Condition(threading.RLock())
         self.version = 100
         self.oldest = 0  # watches from before get 410
         self.objects = {}
+        self.leases = {}  # by path
         self.history = []  # (version, path, type, object)
         self.refused = {}  # path -> list of (status, headers) for its next requests; a status for ever where no list
         self.cut = 0  # grows to end all watches
         self.halves = 0  # so many watch events are cut in the middle, and their stream with them
-        self.seen = queue.SimpleQueue()  # (path, query) of each request
+        self.seen = queue.SimpleQueue()  # (path, query) of each GET
+        self.written = queue.SimpleQueue()  # (method, path, query, body, status) of each write
+        self.before_write = lambda: None  # runs before a write is looked at: somebody else is quicker
         self.closing = False
         outer = self
 
@@ -36,6 +39,15 @@ class ApiServer:
 
             def do_GET(self):
                 outer.answer(self)
+
+            def do_POST(self):
+                outer.write(self)
+
+            def do_PUT(self):
+                outer.write(self)
+
+            def do_PATCH(self):
+                outer.write(self)
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -102,8 +114,11 @@ class ApiServer:
             refusals = self.refused.get(path)
             refusal = (refusals.pop(0) if refusals else None) if isinstance(refusals, list) else refusals
             known = path in self.objects
+        lease = self.lease(path)
         if refusal is not None:
             self.status(handler, refusal, "refused by the test", {"Retry-After": "0"})
+        elif lease is not None:
+            self.body(handler, 200, lease)
         elif not known:
             self.status(handler, 404, "the server could not find the requested resource", {})
         elif query.get("watch") == "true":
@@ -112,12 +127,65 @@ class ApiServer:
             self.list(handler, path, query)
 
     def status(self, handler, code, message, headers):
-        body = json.dumps({"kind": "Status", "code": code, "message": message}).encode()
+        self.body(handler, code, {"kind": "Status", "code": code, "message": message}, headers)
+
+    def body(self, handler, code, document, headers=None):
+        body = json.dumps(document).encode()
         handler.send_response(code)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(body)
+
+    # --- writes: a status by server-side apply, a Lease by POST and PUT ----------------------------------
+
+    def lease(self, path):
+        with self.lock:
+            return json.loads(json.dumps(self.leases.get(path)))
+
+    def write(self, handler):
+        split = urlsplit(handler.path)
+        path, query = split.path, {name: values[0] for name, values in parse_qs(split.query).items()}
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        self.before_write()
+        with self.lock:
+            refusals = self.refused.get(path)
+            code = refusals.pop(0) if refusals else 0
+            if not code and handler.command == "PATCH":
+                assert handler.headers["Content-Type"] == "application/apply-patch+yaml"
+                code, document = self.apply(path, body)
+            elif not code:
+                assert handler.headers["Content-Type"] == "application/json"
+                code, document = self.keep(path, body)
+        self.written.put((handler.command, path, query, body, code))
+        if code >= 400:
+            self.status(handler, code, "refused", {"Retry-After": "0"})
+        else:
+            self.body(handler, code, document)
+
+    def apply(self, path, body):
+        before, _, rest = path.partition("/namespaces/")
+        namespace, plural, name, subresource = rest.split("/")
+        assert subresource == "status"
+        found = self.objects.get(f"{before}/{plural}", {}).get((namespace, name))
+        if found is None:
+            return 404, None
+        if body["metadata"]["resourceVersion"] != found["metadata"]["resourceVersion"]:
+            return 409, None
+        self.put(f"{before}/{plural}", found | {"status": body["status"]})
+        return 200, self.objects[f"{before}/{plural}"][namespace, name]
+
+    def keep(self, path, body):
+        key = path if path.endswith(f"/{body['metadata']['name']}") else f"{path}/{body['metadata']['name']}"
+        there = self.leases.get(key)
+        if (there is None) != (key != path):  # POST of what is there, PUT of what is not
+            return 409 if there else 404, None
+        if there and body["metadata"]["resourceVersion"] != there["metadata"]["resourceVersion"]:
+            return 409, None
+        self.version += 1
+        body["metadata"]["resourceVersion"] = str(self.version)
+        self.leases[key] = body
+        return (200 if there else 201), body
 
     def list(self, handler, path, query):
         with self.lock:

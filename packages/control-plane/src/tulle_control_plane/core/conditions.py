@@ -1,7 +1,7 @@
 """What is said back about an object: the Gateway API's status conditions, in words.
 
 Owns Accepted, ResolvedRefs, PartiallyInvalid and Programmed of routes, and Accepted of policies. Refuses to know where
-they are written. Computed when asked for: nobody watches them yet.
+they are shown and written (statuses.py).
 """
 
 from __future__ import annotations
@@ -65,17 +65,31 @@ def refused(problem: str, in_force: bool, *, partly: bool = False) -> tuple[Cond
 
 def of_route(store: Store, route: AnyRoute) -> tuple[Condition, ...]:
     """A route that is in force: do its parents exist, do its backends, does it hold?"""
+    problems = [(reason, text) for _, reason, text in _parent_problems(store, route)]
+    return _accepted(problems), _resolved(store, route)
+
+
+def of_parents(store: Store, route: AnyRoute) -> list[tuple[Condition, ...]]:
+    """The same for each parent by itself, in their order, as a route's status has them."""
     problems = list(_parent_problems(store, route))
+    resolved = _resolved(store, route)
+    return [
+        (_accepted([(reason, text) for at, reason, text in problems if at == index]), resolved)
+        for index in range(len(route.parents))
+    ]
+
+
+def _accepted(problems: Sequence[tuple[str, str]]) -> Condition:
     if problems:
-        accepted = Condition("Accepted", "False", problems[0][0], "; ".join(text for _, text in problems))
-    else:
-        accepted = Condition("Accepted", "True", "Accepted")
+        return Condition("Accepted", "False", problems[0][0], "; ".join(text for _, text in problems))
+    return Condition("Accepted", "True", "Accepted")
+
+
+def _resolved(store: Store, route: AnyRoute) -> Condition:
     unresolved = list(_backend_problems(store, route))
     if unresolved:
-        resolved = Condition("ResolvedRefs", "False", unresolved[0][0], "; ".join(text for _, text in unresolved))
-    else:
-        resolved = Condition("ResolvedRefs", "True", "ResolvedRefs")
-    return accepted, resolved
+        return Condition("ResolvedRefs", "False", unresolved[0][0], "; ".join(text for _, text in unresolved))
+    return Condition("ResolvedRefs", "True", "ResolvedRefs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,18 +150,22 @@ def of_policy(store: Store, policy: MeshPolicy, gone: Gone = MappingProxyType({}
     return (Condition("Accepted", "True", "Accepted"),)
 
 
-def _parent_problems(store: Store, route: AnyRoute) -> Iterator[tuple[str, str]]:
+def _parent_problems(store: Store, route: AnyRoute) -> Iterator[tuple[int, str, str]]:
     for index, parent in enumerate(route.parents):
         problem = _parent_problem(store, parent)
         if problem:
-            yield "NoMatchingParent", f"spec.parentRefs[{index}]: {problem}"
+            yield index, "NoMatchingParent", f"spec.parentRefs[{index}]: {problem}"
             continue
         service = store.get(Service, parent.service)
         if isinstance(route, HTTPRoute) and service is not None:
             other = overruled_by(Reader(store), route, service)
             if other is not None:
                 name = f"GRPCRoute {other.namespace}/{other.name}"
-                yield "Conflicted", f"spec.parentRefs[{index}]: {name} is on the same Service; of two kinds it holds"
+                yield (
+                    index,
+                    "Conflicted",
+                    f"spec.parentRefs[{index}]: {name} is on the same Service; of two kinds it holds",
+                )
 
 
 def _parent_problem(store: Store, parent: ParentRef) -> str:

@@ -4,6 +4,9 @@ resources.py  which kinds, and where the API has them      trim.py       what is
 reflector.py  lists and watch events -> what changed       course.py     what to do next, and when
 lines.py      bytes of a stream -> watch events            api.py        the official client, raw
 watcher.py    one kind, watched for ever (a thread)        catalog.py    all kinds, told in one order
+statuses.py   what is to be written into a status          board.py      what is wanted, and what is there
+writer.py     writes it (a thread)                         lease.py      one writer of several replicas
+versions.py   resourceVersions, compared
 """
 
 from __future__ import annotations

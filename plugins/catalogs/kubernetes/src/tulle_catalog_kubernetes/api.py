@@ -1,4 +1,4 @@
-"""The API server, through the official client: one GET, as JSON or as a stream of bytes. The thin shell.
+"""The API server, through the official client: a GET as JSON or as a stream of bytes, a write. The thin shell.
 
 Owns how the client is made (kubeconfig, or a pod's own service account), and what its failures amount to. Not used:
 the client's models, its Watch and its informers (RATIONALE.md says why).
@@ -26,6 +26,7 @@ VARIABLE = "TULLE_KUBECONFIG"
 CONTEXT = "TULLE_KUBE_CONTEXT"
 CONNECT_SECONDS = 10.0
 LIST_SECONDS = 60.0
+WRITE_SECONDS = 10.0
 SLACK_SECONDS = 30.0
 """A watch that its server was asked to end, and that goes on for so long after that, is given up."""
 
@@ -72,7 +73,7 @@ def configuration(environment: Mapping[str, str]) -> Configuration:
 
 
 class Api:
-    """GETs. `close` may be called from another thread: what is being read ends, and nothing new begins."""
+    """Requests. `close` may be called from another thread: what is being read ends, and nothing new begins."""
 
     def __init__(self, made: Configuration) -> None:
         self._client = ApiClient(made)
@@ -93,27 +94,33 @@ class Api:
 
     def get(self, path: str, query: Mapping[str, str]) -> dict[str, Any]:
         """A JSON object. Raises ApiFailure."""
-        body = b"".join(self.stream(path, query, LIST_SECONDS))
-        try:
-            document = msgspec.json.decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise ApiFailure(0, f"the answer is not JSON: {error}") from None
-        if not isinstance(document, dict):
-            raise ApiFailure(0, "the answer is not a JSON object")
-        return document
+        return _object(b"".join(self.stream(path, query, LIST_SECONDS)))
+
+    def send(self, method: str, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, Any]:
+        """POST or PUT an object, or PATCH: server-side apply. Returns what it came to. Raises ApiFailure."""
+        if method == "PATCH":
+            kind, data = "application/apply-patch+yaml", msgspec.json.encode(body).decode()  # JSON is YAML, too
+            return _object(b"".join(self._request(method, path, query, WRITE_SECONDS, kind, data)))
+        return _object(b"".join(self._request(method, path, query, WRITE_SECONDS, "application/json", dict(body))))
 
     def stream(self, path: str, query: Mapping[str, str], seconds: float) -> Iterator[bytes]:
         """An answer's body as it comes, each wait at most `seconds`. Raises ApiFailure; closed when left."""
-        method, url, headers, _, _ = self._client.param_serialize(
-            "GET", path, query_params=list(query.items()), header_params={"Accept": "application/json"},
+        return self._request("GET", path, query, seconds)
+
+    def _request(
+        self, method: str, path: str, query: Mapping[str, str], seconds: float, kind: str = "", body: object = None
+    ) -> Iterator[bytes]:
+        sent = {"Accept": "application/json"} | ({"Content-Type": kind} if kind else {})
+        method, url, headers, data, _ = self._client.param_serialize(
+            method, path, query_params=list(query.items()), header_params=sent, body=body,
             auth_settings=["BearerToken"],
         )  # fmt: skip
         response: urllib3.HTTPResponse | None = None
         try:
-            answer = self._client.call_api(method, url, headers, _request_timeout=(CONNECT_SECONDS, seconds))
+            answer = self._client.call_api(method, url, headers, data, _request_timeout=(CONNECT_SECONDS, seconds))
             response = answer.response
             self._enter(response)
-            if response.status != 200:
+            if response.status not in (200, 201):
                 raise _failure(response)
             while chunk := response.read1(256 * 1024):
                 yield chunk
@@ -132,8 +139,18 @@ class Api:
             self._open.add(response)
 
 
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ApiFailure(0, f"the answer is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise ApiFailure(0, "the answer is not a JSON object")
+    return document
+
+
 def _failure(response: urllib3.HTTPResponse) -> ApiFailure:
-    """What an answer other than 200 says: a Status object, or anything else."""
+    """What an answer other than 200 and 201 says: a Status object, or anything else."""
     body = response.read(64 * 1024) or b""
     try:
         message = str(msgspec.json.decode(body)["message"])

@@ -17,8 +17,10 @@ from typing import Any, TypeAlias
 
 from tulle_plugin_api.protocols import CatalogEvent, Deleted, Upserted
 
+from tulle_catalog_kubernetes.board import Board
 from tulle_catalog_kubernetes.resources import Resource
 from tulle_catalog_kubernetes.trim import trimmed
+from tulle_catalog_kubernetes.versions import older
 
 Key: TypeAlias = tuple[str, str]
 
@@ -47,10 +49,11 @@ class _Known:
 
 
 class Reflector:
-    """One kind. `version` is empty when the next thing to do is a list."""
+    """One kind. `version` is empty when the next thing to do is a list. `board` is shown each object as it is."""
 
-    def __init__(self, resource: Resource) -> None:
+    def __init__(self, resource: Resource, board: Board | None = None) -> None:
         self.resource = resource
+        self._board = board
         self.version = ""
         self.api_version = resource.versions[0]
         self._known: dict[Key, _Known] = {}
@@ -60,7 +63,8 @@ class Reflector:
 
     def listed(self, items: Iterable[Mapping[str, Any]], version: str) -> list[CatalogEvent]:
         """A complete list, at `version`: what it changes. Raises NotAnObject, and then nothing has changed."""
-        now = {self._key(item): self._entry(item) for item in items}
+        raw = {self._key(item): item for item in items}
+        now = {key: self._entry(item) for key, item in raw.items()}
         events: list[CatalogEvent] = [
             Deleted(self.resource.kind, *key) for key in sorted(self._known.keys() - now.keys())
         ]
@@ -68,6 +72,8 @@ class Reflector:
             before = self._known.get(key)
             if before is None or before.told != entry.told:
                 events.append(Upserted(entry.told))
+        for key in {**self._known, **raw}:
+            self._show(key, raw.get(key))
         self._known, self.version = now, version
         return events
 
@@ -84,25 +90,28 @@ class Reflector:
         version = _text(obj, "resourceVersion")
         events: list[CatalogEvent] = []
         if kind in ("ADDED", "MODIFIED"):
-            events = self._put(self._key(obj), self._entry(obj))
+            events = self._put(self._key(obj), self._entry(obj), obj)
         elif kind == "DELETED":
             events = self._drop(self._key(obj), _text(obj, "uid"))
         # BOOKMARK, and types to come: only the version counts
-        if not _older(version, self.version):
+        if not older(version, self.version):
             self.version = version
         return events
 
     def absent(self) -> list[CatalogEvent]:
         """The kind itself is gone from the cluster, and with it all its objects."""
         events: list[CatalogEvent] = [Deleted(self.resource.kind, *key) for key in sorted(self._known)]
+        for key in self._known:
+            self._show(key, None)
         self._known, self.version = {}, ""
         return events
 
-    def _put(self, key: Key, entry: _Known) -> list[CatalogEvent]:
+    def _put(self, key: Key, entry: _Known, obj: Mapping[str, Any]) -> list[CatalogEvent]:
         before = self._known.get(key)
-        if before is not None and before.uid == entry.uid and _older(entry.version, before.version):
+        if before is not None and before.uid == entry.uid and older(entry.version, before.version):
             return []
         self._known[key] = entry
+        self._show(key, obj)
         return [] if before is not None and before.told == entry.told else [Upserted(entry.told)]
 
     def _drop(self, key: Key, uid: str) -> list[CatalogEvent]:
@@ -110,7 +119,12 @@ class Reflector:
         if before is None or before.uid != uid:
             return []
         del self._known[key]
+        self._show(key, None)
         return [Deleted(self.resource.kind, *key)]
+
+    def _show(self, key: Key, obj: Mapping[str, Any] | None) -> None:
+        if self._board is not None:
+            self._board.saw(self.resource.kind, key, obj)
 
     def _key(self, obj: Mapping[str, Any]) -> Key:
         metadata = obj.get("metadata")
@@ -130,8 +144,3 @@ def _text(obj: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise NotAnObject(f"an object without metadata.{name}")
     return value
-
-
-def _older(one: str, other: str) -> bool:
-    """Whether `one` is certainly the older version. Of versions that are no numbers nothing is certain (KEP-5504)."""
-    return one.isdecimal() and other.isdecimal() and int(one) < int(other)

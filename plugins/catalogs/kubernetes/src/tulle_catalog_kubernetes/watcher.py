@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from tulle_plugin_api.protocols import CatalogEvent, Rejected
 
 from tulle_catalog_kubernetes.api import SLACK_SECONDS, Api, ApiFailure
+from tulle_catalog_kubernetes.board import Board
 from tulle_catalog_kubernetes.course import Course
 from tulle_catalog_kubernetes.lines import Lines, Unreadable
 from tulle_catalog_kubernetes.reflector import Gone, NotAnObject, Reflector, WatchFailed
@@ -45,9 +46,10 @@ class Watcher:
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
+        board: Board | None = None,
     ) -> None:
         self.resource = resource
-        self.reflector = Reflector(resource)
+        self.reflector = Reflector(resource, board)
         self.course = Course(chance or random.Random())
         self._api = api
         self._tell = tell
