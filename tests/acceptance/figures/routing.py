@@ -67,6 +67,27 @@ def _changes(mesh: Mesh) -> Outcome:
     )
 
 
+REFUSED = ("test_routes_refused.py", "test_objects_refused.py")
+KINDS = ("HTTPRoute", "GRPCRoute", "ReferenceGrant", "MeshPolicy")
+INVALID = 100
+
+
+def _invalid(mesh: Mesh) -> Outcome:
+    """By the control plane's core, with good objects of all kinds in force, which must hold unchanged after each."""
+    words = [f"packages/control-plane/tests/{name}" for name in REFUSED]
+    said = _python("-m", "pytest", "-v", "-k", "wrong_field or wrong_object", *words, seconds=300)
+    passed = re.findall(r"^\S+::(test_a_wrong_\w+)\[(\w+)-.* PASSED", said, re.MULTILINE)
+    counts = dict.fromkeys(KINDS, 0)
+    for test, kind in passed:
+        counts[kind if test == "test_a_wrong_object_is_refused_and_nothing_in_force_changes" else KINDS[0]] += 1
+    return judged(
+        f"{len(passed)} refused, each with its field's path and what would be right ("
+        + ", ".join(f"{count} {kind}s" for kind, count in counts.items()) + "); after none had anything changed",
+        (len(passed) >= INVALID, f"only {len(passed)} objects"),
+        (all(counts.values()), f"none of {', '.join(kind for kind, count in counts.items() if not count)}"),
+    )
+
+
 def _conformance(mesh: Mesh) -> Outcome:
     """In a lab of its own, so that the shared one's proxies know no more than they did."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/conformance"]
@@ -88,6 +109,7 @@ def _conformance(mesh: Mesh) -> Outcome:
 
 FIGURES = (
     Figure("conformance", "every row of docs/conformance.md that has a test holds, asked in a lab", _conformance),
+    Figure("invalid-objects", f"at least {INVALID} refused with path and remedy; nothing changes", _invalid),
     Figure("routing-cost", f"a request with 1,000 rules on its Service at most {MOST}x that with 1", _cost),
     Figure("routing-matching", f"{EXAMPLES:,} examples", _matching, full=True),
     Figure("routing-changes", f"0 failed of {100 * CHANGES:,}; no answer of a mixture", _changes, full=True),

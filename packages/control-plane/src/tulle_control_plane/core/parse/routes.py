@@ -26,12 +26,13 @@ from tulle_control_plane.core.parse.filters import GRPC_FILTERS, HTTP_FILTERS, r
 from tulle_control_plane.core.parse.matches import TOKEN, grpc_match, http_match
 from tulle_control_plane.core.parse.problems import Problems
 from tulle_control_plane.core.parse.references import BackendShape, ParentShape, backend_ref, clients, parent_ref
-from tulle_control_plane.core.parse.shapes import Items, Metadata, StrictShape, check_name, many, read, read_metadata
+from tulle_control_plane.core.parse.shapes import Items, StrictShape, check_name, many, read, read_metadata
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 
 MOST_PARENTS, MOST_RULES, MOST_BACKENDS, MOST_MATCHES, MOST_MATCHES_OF_ALL = 32, 16, 16, 64, 128
 MOST_ATTEMPTS = 10
+MOST_GRANTED = 16
 
 _NO_PARENTS: tuple[ParentShape, ...] = ()
 RouteT = TypeVar("RouteT", HTTPRoute, GRPCRoute)
@@ -107,15 +108,24 @@ def parse_grpc_route(obj: dict[str, Any]) -> GRPCRoute:
 
 def parse_reference_grant(obj: dict[str, Any]) -> ReferenceGrant:
     """A ReferenceGrant; what it grants for other kinds than ours is left out. Raises ConfigError."""
-    metadata: Metadata = read_metadata(obj.get("metadata"))
+    metadata, problems = read_metadata(obj.get("metadata")), Problems()
     spec = read(_GrantSpec, obj.get("spec"), "spec")
+    for word, items in (("from", spec.from_), ("to", spec.to)):
+        problems.most(items, MOST_GRANTED, f"spec.{word}")
+        if not items:
+            problems.add(f"spec.{word}: missing; who may refer (from), and to what (to): 1 to {MOST_GRANTED} each")
+    problems.check()
+    given, wanted = many(_GrantFrom, spec.from_, "spec.from"), many(_GrantTo, spec.to, "spec.to")
+    for index, one in enumerate(given):
+        problems.take("", check_name, one.namespace, f"spec.from[{index}].namespace")
+    for index, other in enumerate(wanted):
+        problems.take("", check_name, other.name or "any", f"spec.to[{index}].name")
+    problems.check()
     return ReferenceGrant(
         namespace=metadata.namespace or "default",
         name=metadata.name,
-        from_=tuple(
-            (f.kind, f.namespace) for f in many(_GrantFrom, spec.from_, "spec.from") if f.group == GATEWAY_GROUP
-        ),
-        to=tuple((t.kind, t.name or "") for t in many(_GrantTo, spec.to, "spec.to") if t.group in ("", "core")),
+        from_=tuple((each.kind, each.namespace) for each in given if each.group == GATEWAY_GROUP),
+        to=tuple((each.kind, each.name or "") for each in wanted if each.group in ("", "core")),
     )
 
 
