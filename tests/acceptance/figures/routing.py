@@ -82,7 +82,7 @@ def _invalid(mesh: Mesh) -> Outcome:
         counts[kind if test == "test_a_wrong_object_is_refused_and_nothing_in_force_changes" else KINDS[0]] += 1
     return judged(
         f"{len(passed)} refused, each with its field's path and what would be right ("
-        + ", ".join(f"{count} {kind}s" for kind, count in counts.items()) + "); after none had anything changed",
+        + ", ".join(f"{kind} {count}" for kind, count in counts.items()) + "); after none had anything changed",
         (len(passed) >= INVALID, f"only {len(passed)} objects"),
         (all(counts.values()), f"none of {', '.join(kind for kind, count in counts.items() if not count)}"),
     )
