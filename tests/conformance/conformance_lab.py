@@ -29,8 +29,8 @@ FOLDER = HERE.parents[1] / ".tulle" / "conformance"
 TULLE = str(Path(sys.executable).with_name("tulle"))
 SECONDS = 60.0
 """For a configuration to be in force everywhere, and for anything else that is waited for."""
-UP = 300.0
-"""For sixteen pods with proxies to be ready: 20 s on two processors that do nothing else."""
+UP, WAVE = 300.0, 4
+"""Seconds for so many pods with proxies to be ready; a few on two processors that do nothing else."""
 PORTS = {80: None, 81: None, 8080: None, 82: "kubernetes.io/ws"}
 """Of every Service, with their appProtocol."""
 ECHO, CONTROL, ADMIN = 8080, 8081, 4191
@@ -41,6 +41,7 @@ CLIENTS = {
 }  # fmt: skip
 """Namespace and label `team` -> pod."""
 NODE = ("", "")
+NAMESPACES = ("default", "far", "elsewhere")
 
 
 def why_no_lab():
@@ -86,19 +87,24 @@ def _echo_pod(given):
 
 
 def world():
-    """Everything that is there from beginning to end. Services have no selector: tests say which pods they have."""
+    """What is there from beginning to end, beside pods. Services have no selector: tests say which pods they have."""
     programs = {path.name: path.read_text() for path in sorted((HERE / "programs").glob("*.py"))}
-    for namespace in ("default", "far", "elsewhere"):
-        if namespace != "default":
-            yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    for namespace in NAMESPACES:
+        # a pod without a proxy would prove nothing
+        labels = {"tulle.dev/failure-policy": "fail"}
+        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
         yield {"apiVersion": "v1", "kind": "ConfigMap", **_metadata("programs", namespace), "data": programs}
+    for namespace, name in sorted({named(given)[:2] for given in (*ECHOES, "mute")}):
+        yield _service(name, namespace)
+
+
+def pods():
+    """The echo servers and the clients."""
     for given in (*ECHOES, "mute"):
         namespace, name, version = named(given)
         pod = _echo_pod(given)[1]
         variables = {"SERVICE": name, "VERSION": version, "NAMESPACE": namespace, "POD": pod}
         yield _pod(pod, namespace, {"app": name, "version": version}, "echo_server.py", **variables)
-    for namespace, name in sorted({named(given)[:2] for given in (*ECHOES, "mute")}):
-        yield _service(name, namespace)
     for (namespace, team), pod in CLIENTS.items():
         yield _pod(pod, namespace, {"app": "client", **({"team": team} if team else {})}, None)
 
@@ -125,9 +131,25 @@ class Lab:
         if (self.state / "lab.json").exists():
             self.command("down", "--now", "-q")  # an earlier run was killed
         atexit.register(self.down)
-        self.command("up", "-q", "-f", "-", "--timeout", f"{UP:g}s", stdin=_manifest(world()))
-        pods = [pod for space in ("default", "far", "elsewhere") for pod in self.get("pods", space)]
-        self.ips = {(p["metadata"]["namespace"], p["metadata"]["name"]): p["status"]["podIP"] for p in pods}
+        self.command("up", "-q", "--timeout", f"{UP:g}s")
+        self.apply(*world())
+        # a few at a time: all at once, each would be so slow to start that probes take it for dead
+        waiting = iter(pods())
+        while wave := list(itertools.islice(waiting, WAVE)):
+            until(lambda wave=wave: self._made(wave), "the webhook to let pods in", UP)
+            keys = [list(_key(pod)) for pod in wave]
+            self.client.ask("ready", {"keys": keys, "timeout": UP})
+        there = [pod for space in NAMESPACES for pod in self.get("pods", space)]
+        self.ips = {(p["metadata"]["namespace"], p["metadata"]["name"]): p["status"]["podIP"] for p in there}
+
+    def _made(self, wave):
+        """Whether all of these pods are there; asks for those that are not."""
+        there = {_key(pod) for space in NAMESPACES for pod in self.get("pods", space)}
+        missing = [pod for pod in wave if _key(pod) not in there]
+        if missing:
+            request = {"sources": [{"name": "pods", "text": _manifest(missing)}], "namespace": "default"}
+            return not self.client.ask("apply", request)["refused"]
+        return True
 
     def down(self):
         """Nothing of it is left."""
@@ -281,14 +303,14 @@ def _manifest(objects):
     return json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
 
 
-def until(look, what):
+def until(look, what, seconds=SECONDS):
     """Ask again until `look` holds."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while True:
         with contextlib.suppress(CliError):  # the API may be busy
             if look():
                 return
-        assert time.monotonic() < deadline, f"waited {SECONDS:g} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
         time.sleep(0.01)
 
 
