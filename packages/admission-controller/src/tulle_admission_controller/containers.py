@@ -73,9 +73,10 @@ def proxy_container(options: ProxyOptions, settings: InjectSettings, workload: s
             {"name": "tulle-admin", "containerPort": names.ADMIN_PORT},
         ],
         # started when it has its configuration and the ports are open; only then do the app's containers start
+        # A node that is short of CPU answers late; to take the proxies away there, or end them, would only harm more.
         "startupProbe": {**_probe("/ready"), "periodSeconds": 1, "failureThreshold": 120},
-        "readinessProbe": {**_probe("/ready"), "periodSeconds": 2, "failureThreshold": 3},
-        "livenessProbe": {**_probe("/live"), "periodSeconds": 10, "failureThreshold": 3},
+        "readinessProbe": {**_probe("/ready"), "periodSeconds": 2, "timeoutSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": {**_probe("/live"), "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 3},
         **_resources(options),
         "securityContext": {
             "runAsUser": names.PROXY_ID,
