@@ -3,7 +3,6 @@
 Where a program is absent, all skip, and say so. scripts/e2e calls pytest with what is needed.
 """
 
-import json
 import os
 import shutil
 import subprocess
@@ -11,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e import diagnostics
+from tests.e2e.kubectl import Kubectl
+from tests.e2e.meshed import ROOT
+
 TARGETS = ("init", "proxy", "control-plane", "admission-controller", "sample-app")
 TAG = "0.1.0"
 THERE = bool(os.environ.get("TULLE_E2E_CLUSTER"))
@@ -53,54 +55,6 @@ def images(docker):
     return [f"tulle/{target}:{TAG}" for target in TARGETS]
 
 
-class Kubectl:
-    """kubectl, as a person has it. Calls are bounded; output is text, or JSON for `get`."""
-
-    def __init__(self, kubeconfig):
-        self.environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
-
-    def run(self, *arguments, given=None):
-        """(exit status, stdout and stderr)."""
-        text = given if given is None or isinstance(given, str) else json.dumps(given)
-        done = subprocess.run(
-            ["kubectl", *map(str, arguments)],
-            input=text, capture_output=True, text=True, check=False, env=self.environment, timeout=300,
-        )  # fmt: skip
-        return done.returncode, done.stdout + done.stderr
-
-    def __call__(self, *arguments, given=None):
-        status, output = self.run(*arguments, given=given)
-        assert status == 0, f"kubectl {' '.join(map(str, arguments))}: {output}"
-        return output
-
-    def apply(self, *objects):
-        """Apply Python objects."""
-        return self("apply", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": list(objects)})
-
-    def get(self, *arguments):
-        """A `get` as JSON."""
-        return json.loads(self("get", *arguments, "-o", "json"))
-
-    def python(self, namespace, what, container, program, *arguments):
-        """What a Python program prints, as JSON, in a container."""
-        said = self("-n", namespace, "exec", what, "-c", container, "--", "python", "-c", program, *arguments)
-        return json.loads(said)
-
-    def start(self, *arguments):
-        """A kubectl in the background. The caller waits for it."""
-        return subprocess.Popen(
-            ["kubectl", *map(str, arguments)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment,
-        )  # fmt: skip
-
-    def until(self, holds, what, times=150):
-        """Ask again until `holds()`; a bounded number of times, each of which takes a kubectl."""
-        for _ in range(times):
-            if answer := holds():
-                return answer
-        raise AssertionError(f"not within {times} looks: {what}")
-
-
 @pytest.fixture(scope="session")
 def cluster(request, images):
     """A kind cluster with the images in it."""
@@ -123,7 +77,7 @@ def mesh(kubectl):
     kubectl("apply", "-k", ROOT / "deploy/overlays/dev")
     if THERE:  # it may have older images
         kubectl("-n", "tulle-system", "rollout", "restart", "deploy")
-    kubectl("-n", "tulle-system", "rollout", "status", "deploy", "--timeout=280s")
+    kubectl.rolled_out("tulle-system")
     return kubectl
 
 
@@ -150,7 +104,7 @@ def demo(mesh):
         mesh("apply", "-f", "-", given=text.replace('{name: LOAD_RPS, value: "100"}', '{name: LOAD_RPS, value: "0"}'))
     if THERE:
         mesh("-n", "demo", "rollout", "restart", "deploy")
-    mesh("-n", "demo", "rollout", "status", "deploy", "--timeout=280s")
+    mesh.rolled_out("demo")
     return mesh
 
 
@@ -159,13 +113,6 @@ def pytest_runtest_makereport(item, call):
     """After a failure: what a person would look at first, printed below it."""
     outcome = yield
     report = outcome.get_result()
-    kubectl = item.funcargs.get("kubectl") or item.funcargs.get("mesh") or item.funcargs.get("demo")
-    if report.failed and isinstance(kubectl, Kubectl):
-        for arguments in (
-            ("get", "pods", "-A", "-o", "wide"),
-            ("get", "events", "-A", "--sort-by=.lastTimestamp"),
-            ("-n", "tulle-system", "logs", "-l", "app=tulle-control-plane", "--tail=30"),
-            ("-n", "tulle-system", "logs", "-l", "app=tulle-admission-controller", "--tail=30"),
-            ("-n", "demo", "describe", "pods", "-l", "app=app-a"),
-        ):
-            report.sections.append((f"kubectl {' '.join(arguments)}", kubectl.run(*arguments)[1][-6000:]))
+    there = [each for each in item.funcargs.values() if isinstance(each, Kubectl)]
+    if report.failed and there:
+        report.sections += diagnostics.collected(there[0], item.nodeid.rpartition("/")[2])

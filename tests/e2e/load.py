@@ -1,6 +1,7 @@
 """Runs inside of an app's container: requests to one URL over kept connections; prints JSON. Standard library only.
 
-load.py URL REQUESTS CONNECTIONS    REQUESTS 0: until stdin says something
+load.py URL REQUESTS CONNECTIONS [AT_LEAST]    REQUESTS 0: until stdin says something and there were AT_LEAST; the
+                                               first line is then "asking", once there was an answer
 """
 
 import collections
@@ -11,7 +12,8 @@ import threading
 import urllib.parse
 
 url, requests, connections = urllib.parse.urlsplit(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-left, lock, over = requests or 10**9, threading.Lock(), threading.Event()
+at_least = int(sys.argv[4]) if len(sys.argv) > 4 else 0
+left, lock, over, begun = requests or 10**9, threading.Lock(), threading.Event(), threading.Event()
 statuses, pods, versions, errors = (collections.Counter() for _ in range(4))
 
 
@@ -19,9 +21,9 @@ def ask():
     """One connection's requests. A connection that the server closed between requests is opened again."""
     global left
     connection = http.client.HTTPConnection(url.hostname, url.port or 80, timeout=20)
-    while not over.is_set():
+    while True:
         with lock:
-            if left <= 0:
+            if left <= 0 or (over.is_set() and sum(statuses.values()) + sum(errors.values()) >= at_least):
                 break
             left -= 1
         try:
@@ -37,6 +39,7 @@ def ask():
             with lock:
                 errors[f"{type(error).__name__}: {error}"] += 1
             connection.close()
+        begun.set()
     connection.close()
 
 
@@ -44,6 +47,8 @@ threads = [threading.Thread(target=ask) for _ in range(connections)]
 for thread in threads:
     thread.start()
 if not requests:
+    begun.wait()
+    print("asking", flush=True)
     sys.stdin.readline()
     over.set()
 for thread in threads:

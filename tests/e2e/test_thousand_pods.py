@@ -1,12 +1,16 @@
 """A thousand pods of every shape through the real API server, by dry run: taken, and injected once.
 
-How long the webhook took is printed; the bar (50 ms at p99) is for a machine that does nothing else.
+The bar, 50 ms at p99, is for the webhook's own work (CPU time of its thread): it waits for nothing within a review, and
+what other processes take of the machine meanwhile is not its doing. Both times are printed.
 """
 
 import json
 import random
 
+from tests.e2e.meshed import documents
+
 PODS = 1000
+P99_MS = 50.0
 
 
 def container(chance, name):
@@ -62,13 +66,7 @@ def pod(number):
 def created(kubectl, pods):
     everything = {"apiVersion": "v1", "kind": "List", "items": pods}
     said = kubectl("create", "--dry-run=server", "--validate=strict", "-o", "json", "-f", "-", given=everything)
-    found, decoder, at = [], json.JSONDecoder(), said.find("{")
-    while at >= 0:  # one document after the other, and warnings between them
-        document, end = decoder.raw_decode(said, at)
-        found += document["items"] if document["kind"] == "List" else [document]
-        at = said.find("\n{", end)
-        at = at + 1 if at >= 0 else -1
-    return found
+    return documents(said)
 
 
 def without_identity(made):
@@ -95,8 +93,10 @@ def test_a_thousand_pods(demo):
     for line in demo("-n", "tulle-system", "logs", "deploy/tulle-admission-controller").splitlines():
         entry = json.loads(line)
         if entry.get("endpoint") == "mutate" and str(entry.get("name", "")).startswith("p"):
-            took.append(entry["milliseconds"])
-    took.sort()
+            took.append((entry["cpu_milliseconds"], entry["milliseconds"]))
     assert len(took) >= PODS
-    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-    print(f"\nwebhook's own time, {len(took)} pods: p50 {p50} ms, p99 {p99} ms, longest {took[-1]} ms")
+    for number, what in enumerate(("its own work", "with what others took of the machine meanwhile")):
+        times = sorted(each[number] for each in took)
+        p50, p99, longest = times[len(times) // 2], times[len(times) * 99 // 100], times[-1]
+        print(f"\nwebhook, {len(took)} pods, {what}: p50 {p50} ms, p99 {p99} ms, longest {longest} ms")
+    assert sorted(each[0] for each in took)[len(took) * 99 // 100] <= P99_MS
