@@ -90,7 +90,7 @@ def gateway_api(mesh):
                 "NOT TESTED: the cluster has no Gateway API; set TULLE_GATEWAY_API to its standard-install.yaml"
             )
         mesh("apply", "--server-side", "-f", GATEWAY_API)
-    mesh("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=60s")
+    mesh("wait", "--for=condition=Established", "crd/httproutes.gateway.networking.k8s.io", "--timeout=300s")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 
-CALL_SECONDS = 300
+CALL_SECONDS = 900
+"""Generous: the machine may have much else to do. A thousand pods are one call."""
 
 
 class Kubectl:
@@ -57,7 +58,7 @@ class Kubectl:
             made.stdin = None
         return made
 
-    def rolled_out(self, namespace, *what, seconds=280):
+    def rolled_out(self, namespace, *what, seconds=600):
         """Wait until deployments and the like run what they were told to."""
         for each in what or ("deploy",):
             self("-n", namespace, "rollout", "status", each, f"--timeout={seconds}s")

@@ -29,7 +29,7 @@ class Load:
         return self
 
     def __exit__(self, kind, error, trace):
-        said, problems = self.process.communicate("stop\n", timeout=300)
+        said, problems = self.process.communicate("stop\n", timeout=900)
         if kind is None:
             assert self.process.returncode == 0, problems
             self.counts = json.loads(said)

@@ -69,13 +69,18 @@ def test_a_history_that_is_gone_is_listed_anew(demo, docker, cluster):
     its memory of events begins after them: it answers the watch with 410 Gone.
     """
     (own,) = demo.get("-n", "tulle-system", "pods", "-l", "app=tulle-control-plane")["items"]
-    rule = ("-s", own["status"]["podIP"], "-p", "tcp", "--dport", "6443", "-j", "DROP")
+    # both ways: what is on its way to it must not arrive either
+    rules = (
+        ("INPUT", "-s", own["status"]["podIP"], "-p", "tcp", "--dport", "6443", "-j", "DROP"),
+        ("OUTPUT", "-d", own["status"]["podIP"], "-p", "tcp", "--sport", "6443", "-j", "DROP"),
+    )
     node = ("exec", f"{cluster.name}-control-plane", "iptables")
     demo.apply(policy("old", "fault", {"abort": {"status": 418}}))
     try:
         demo.until(lambda: load(demo, 5)["statuses"] == {"418": 5}, "the old policy acts")
         before = control_plane_log(demo).count("listing again")
-        docker(*node, "-I", "INPUT", *rule)
+        for rule in rules:
+            docker(*node, "-I", *rule)
         try:
             demo("-n", "demo", "delete", "mp", "old")
             demo.apply(policy("new", "fault", {"abort": {"status": 451}}))
@@ -83,7 +88,8 @@ def test_a_history_that_is_gone_is_listed_anew(demo, docker, cluster):
             restart(demo, docker, cluster)
             assert set(seen(demo)) == {"418"}  # what it knows is in force, though it is not true any more
         finally:
-            docker(*node, "-D", "INPUT", *rule)
+            for rule in rules:
+                docker(*node, "-D", *rule)
         demo.until(lambda: "451" in seen(demo), "what was missed arrives", times=900)
         assert control_plane_log(demo).count("listing again") > before
         assert set(seen(demo)) == {"418", "451"}  # and nothing between them: no moment without any policy

@@ -91,7 +91,7 @@ def test_a_policy_is_told_whether_it_holds(demo):
     try:
         demo.until(lambda: accepted(demo, "holds") == ("True", "Accepted"), "it holds")
         demo.until(lambda: accepted(demo, "lost") == ("False", "TargetNotFound"), "there is no such Service")
-        demo("-n", "demo", "wait", "--for=condition=Accepted", "mp/holds", "--timeout=30s")
+        demo("-n", "demo", "wait", "--for=condition=Accepted", "mp/holds", "--timeout=300s")
         assert "TargetNotFound" in demo("-n", "demo", "get", "mp", "-o", "wide")
     finally:
         demo("-n", "demo", "delete", "mp", "holds", "lost")

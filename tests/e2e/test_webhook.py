@@ -21,7 +21,7 @@ def test_the_webhooks_certificate_changes_while_pods_are_made_and_none_misses_it
     given = {"apiVersion": "v1", "kind": "List", "items": [pod(f"r{number}", "demo") for number in range(PODS)]}
     making = demo.start("create", "--dry-run=server", "-o", "json", "-f", "-", given=given)
     renewals, output = 0, []
-    reader = threading.Thread(target=lambda: output.extend(making.communicate(timeout=280)))
+    reader = threading.Thread(target=lambda: output.extend(making.communicate(timeout=900)))
     reader.start()
     # the first renewal brings a second authority; after it, only the certificate changes until that one has settled
     while reader.is_alive() or renewals < 2:
@@ -50,10 +50,10 @@ def test_a_ca_bundle_that_somebody_emptied_comes_back(demo):
 def test_without_the_webhook_pods_start_unless_their_namespace_says_otherwise(demo):
     labels = {"tulle.dev/inject": "enabled", "tulle.dev/failure-policy": "fail"}
     demo.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "strict", "labels": labels}})
-    demo("-n", "strict", "wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    demo("-n", "strict", "wait", "--for=create", "serviceaccount/default", "--timeout=300s")
     assert creates(demo, "strict", "x")[:2] == (True, True)
     demo("-n", "tulle-system", "scale", "deploy/tulle-admission-controller", "--replicas=0")
-    demo("-n", "tulle-system", "wait", "--for=delete", "pod", "-l", "app=tulle-admission-controller", "--timeout=60s")
+    demo("-n", "tulle-system", "wait", "--for=delete", "pod", "-l", "app=tulle-admission-controller", "--timeout=300s")
     try:
         made, injected, said = creates(demo, "demo", "x")
         assert (made, injected) == (True, False)

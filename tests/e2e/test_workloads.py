@@ -10,7 +10,7 @@ from tests.e2e.meshed import container, load, proxied
 
 ASK = "import urllib.request; print(urllib.request.urlopen('http://app-b/').status)"
 """Asks app-b, by the mesh; prints 200."""
-LONGEST = "--timeout=240s"
+LONGEST = "--timeout=600s"
 
 # On SIGTERM it asks app-b once more: that works only while its proxy is still there. PID 1 ignores what it does not
 # handle, hence the handler.
@@ -117,7 +117,7 @@ def test_a_native_sidecar_is_there_before_and_after_all_others(workloads):
     following = workloads.start("-n", "demo", "logs", "-f", name, "-c", "app")
     assert following.stdout.readline() == "running\n"
     workloads("-n", "demo", "scale", "deploy/ordered", "--replicas=0")
-    said, _ = following.communicate(timeout=120)
+    said, _ = following.communicate(timeout=600)
     assert said == "200\nsaid goodbye\n"  # the app asked when it was told to end: its proxy ends after it
     workloads("-n", "demo", "wait", "--for=delete", f"pod/{name}", LONGEST)
 
@@ -148,8 +148,8 @@ def test_kubelets_probes_ask_the_app_and_not_the_proxy(workloads):
     workloads.until(lambda: app()["ready"], "and is ready again")
     assert app()["restartCount"] == restarts
     turn("healthy=false")
-    workloads.until(lambda: app()["restartCount"] > restarts, "an app that is not well is restarted", times=600)
-    workloads.until(lambda: app()["ready"], "and comes back, behind the same proxy", times=600)
+    workloads.until(lambda: app()["restartCount"] > restarts, "an app that is not well is restarted", times=2000)
+    workloads.until(lambda: app()["ready"], "and comes back, behind the same proxy", times=2000)
 
 
 def test_a_cron_jobs_job_ends(workloads):
@@ -158,7 +158,7 @@ def test_a_cron_jobs_job_ends(workloads):
         owned = [each for each in jobs if each["metadata"]["name"].startswith("often-")]
         return [each for each in owned if each["status"].get("succeeded")]
 
-    ended = workloads.until(completed, "a minute begins, and its job ends", times=900)
+    ended = workloads.until(completed, "a minute begins, and its job ends", times=2000)
     name = ended[0]["metadata"]["name"]
     assert workloads("-n", "demo", "logs", f"job/{name}", "-c", "ask") == "200\n"
     assert proxied(pods(workloads, f"job-name={name}")[0])
