@@ -113,11 +113,11 @@ class Flows(Generic[T]):
             exchange.reason,
             exchange.aborted,
             exchange.direction,
-            service and service.authority,  # says its name and namespace
+            service.authority if service is not None else None,  # says its name and namespace
             exchange.route,
             exchange.backend,
-            endpoint and endpoint.workload,
-            endpoint and endpoint.namespace,
+            endpoint.workload if endpoint is not None else None,
+            endpoint.namespace if endpoint is not None else None,
             exchange.source_identity,
             exchange.secured,
         )
@@ -125,7 +125,9 @@ class Flows(Generic[T]):
         if outcome is None:
             outcome = self._new_outcome(key, exchange)
         flow = outcome.flow
-        seconds = max(0.0, exchange.ended - exchange.started)
+        seconds = exchange.ended - exchange.started
+        if seconds < 0.0:  # `max` would take ten times as long
+            seconds = 0.0
         outcome.count += 1
         flow.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
         flow.seconds += seconds

@@ -14,63 +14,14 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from tulle_plugin_api import Address, Direction, Exchange, Exporter, ExporterContext, ExporterFactory, hookimpl
+from tulle_plugin_api import Address, Exchange, Exporter, ExporterContext, ExporterFactory, hookimpl
 from tulle_plugin_api.options import Options
 
 if TYPE_CHECKING:
     from tulle_exporter_access_log.file import LogFile
-
-
-# The JSON format's fields: `time` (RFC 3339, UTC, milliseconds: when the request's head was complete), then these, in
-# this order; what is empty is left out. In three parts, since requests are alike: the same client asks the same of the
-# same service, so that the first and the last part are looked up, and only the one between is written each time.
-
-
-class Asked(msgspec.Struct, omit_defaults=True, frozen=True):
-    """What was asked."""
-
-    direction: str
-    protocol: str
-    method: str = ""
-    authority: str = ""
-    path: str = ""
-
-
-class Ended(msgspec.Struct, omit_defaults=True):
-    """How it ended."""
-
-    status: int | None = None
-    """As sent to the client; 0: none was. Not for protocol "tcp"."""
-    reason: str = ""
-    """Why, where the proxy made the answer itself."""
-    aborted: bool = False
-    """Broken off after the answer had begun."""
-    duration_ms: float | None = None
-    request_bytes: int = 0
-    response_bytes: int = 0
-
-
-class Way(msgspec.Struct, omit_defaults=True, frozen=True):
-    """Whose it was, and which way it went."""
-
-    source: str = ""
-    source_identity: str = ""
-    destination: str = ""
-    service: str = ""
-    route: str = ""
-    backend: str = ""
-    endpoint: str = ""
-    """Address of the last try; `pod` is its name."""
-    pod: str = ""
-    attempts: int = 0
-    tls: bool = False
-    trace_id: str = ""
-    """Where the proxy takes part in traces; `span_id` is its own span."""
-    span_id: str = ""
 
 
 class AccessLog(Exporter):
@@ -115,67 +66,113 @@ class AccessLog(Exporter):
 
 # --- json -------------------------------------------------------------------------------------------------
 
+# The fields are `time` (RFC 3339, UTC, milliseconds: when the request's head was complete), then in this order:
+#
+#   direction protocol method authority | path | status reason aborted | duration_ms request_bytes response_bytes |
+#   source | source_identity destination service route backend endpoint pod attempts tls | trace_id span_id
+#
+# What is empty is left out. A line is put together from pieces of text between these bars. Requests are alike, so the
+# pieces are looked up: three by all that they say in one look-up, path and source each by itself, since a proxy meets
+# ever new ones. Only times and sizes are written anew each time, without an encoder: they are plain numbers.
+
+MOST_KNOWN = 128
+"""Of each kind of piece that is remembered. When there are more, all are forgotten: what repeats is soon back."""
+LONGEST_KNOWN = 256
+"""Characters of a path that is remembered."""
+
 _encode = msgspec.json.Encoder().encode
-_C1 = re.compile(rb"\xc2([\x80-\x9f])")  # U+0080 to U+009F in UTF-8
+_C1 = re.compile("[\x80-\x9f]")
+_alike: dict[tuple[object, ...], tuple[str, str, str]] = {}
+_paths: dict[str, str] = {}
+_sources: dict[Address, str] = {}
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 def json_line(exchange: Exchange, now: float) -> bytes:
     """One JSON object, without the line's end. `now`: the wall clock's seconds, as the exchange ends."""
-    seconds = max(0.0, exchange.ended - exchange.started)
-    endpoint, service, span, protocol = exchange.endpoint, exchange.service, exchange.span, exchange.protocol
-    asked = _asked(exchange.direction, protocol, exchange.method, exchange.authority, exchange.path)
-    ended = _encode(
-        Ended(  # by keyword it would take four times as long
-            exchange.status if protocol != "tcp" else None,
-            exchange.reason,
-            exchange.aborted,
-            round(seconds * 1000, 3),
-            exchange.request_bytes,
-            exchange.response_bytes,
-        )
-    )
-    way = (_way if span is None else _new_way)(
-        exchange.source,
+    seconds = exchange.ended - exchange.started
+    if seconds < 0.0:
+        seconds = 0.0
+    endpoint, service, span, asked = exchange.endpoint, exchange.service, exchange.span, exchange.path
+    key = (
+        exchange.direction,
+        exchange.protocol,
+        exchange.method,
+        exchange.authority,
+        exchange.status,
+        exchange.reason,
+        exchange.aborted,
         exchange.source_identity,
         exchange.destination,
-        service.authority if service else "",
+        service.authority if service is not None else "",
         exchange.route,
         exchange.backend,
-        endpoint.address if endpoint else NOWHERE,
-        endpoint.pod if endpoint else "",
+        endpoint.address if endpoint is not None else NOWHERE,
+        endpoint.pod if endpoint is not None else "",
         exchange.attempts,
         exchange.secured,
-        span.trace_id if span else "",
-        span.span_id if span else "",
     )
-    return b'{"time":"%b",%b,%b%b}' % (timestamp(now - seconds), asked, _inner(ended), way)
+    begin, ended, way = _alike.get(key) or _kept(_alike, key, _new_pieces(*key))
+    path = _paths.get(asked)
+    if path is None:
+        path = _new_path(asked)
+    source = _sources.get(exchange.source)
+    if source is None:
+        source = _kept(_sources, exchange.source, _members(source=_place(exchange.source)))
+    sizes = ""
+    if exchange.request_bytes:
+        sizes = f',"request_bytes":{exchange.request_bytes}'
+    if exchange.response_bytes:
+        sizes = f'{sizes},"response_bytes":{exchange.response_bytes}'
+    if span is not None:
+        way += _members(trace_id=span.trace_id, span_id=span.span_id)
+    return (
+        f'{{"time":"{timestamp(now - seconds)}"{begin}{path}{ended},"duration_ms":{seconds * 1000:.3f}{sizes}{source}'
+        f"{way}}}"
+    ).encode()
+
+
+def _new_pieces(
+    direction: str, protocol: str, method: str, authority: str, status: int, reason: str, aborted: bool,
+    identity: str, destination: Address, service: str, route: str, backend: str, endpoint: Address, pod: str,
+    attempts: int, tls: bool,
+) -> tuple[str, str, str]:  # fmt: skip
+    begin = _members(direction=direction, protocol=protocol, method=method, authority=authority)
+    # as sent to the client, 0 where none was; a relayed connection has none. `reason`: why, where the proxy answered
+    ended = f',"status":{status}' if protocol != "tcp" else ""
+    ended += _members(reason=reason, aborted=aborted)
+    way = _members(
+        source_identity=identity, destination=_place(destination), service=service, route=route, backend=backend,
+        endpoint=_place(endpoint), pod=pod, attempts=attempts, tls=tls,
+    )  # fmt: skip
+    return begin, ended, way
+
+
+def _new_path(path: str) -> str:
+    text = _members(path=path)
+    return _kept(_paths, path, text) if len(path) <= LONGEST_KNOWN else text
+
+
+def _kept(known: dict[K, V], key: K, value: V) -> V:
+    if len(known) >= MOST_KNOWN:
+        known.clear()
+    known[key] = value
+    return value
+
+
+def _members(**fields: object) -> str:
+    """`,"name":value` for each that is not empty, and safe for a terminal."""
+    text = _encode({name: value for name, value in fields.items() if value})[1:-1].decode()
+    return "," + _C1.sub(lambda match: f"\\u{ord(match[0]):04x}", text) if text else ""
 
 
 NOWHERE = Address("", 0)
 
 
-def _inner(encoded: bytes) -> bytes:
-    """The members of an encoded object, without its braces, and safe for a terminal."""
-    text = encoded[1:-1]
-    return text if text.isascii() else _C1.sub(lambda match: b"\\u%04x" % match[1][0], text)
-
-
-@lru_cache(maxsize=128)
-def _asked(direction: Direction, protocol: str, method: str, authority: str, path: str) -> bytes:
-    return _inner(_encode(Asked(direction, protocol, method, authority, path)))
-
-
-def _new_way(
-    source: Address, identity: str, destination: Address, service: str, route: str, backend: str, endpoint: Address,
-    pod: str, attempts: int, tls: bool, trace_id: str, span_id: str,
-) -> bytes:  # fmt: skip
-    places = [str(place) if place.ip else "" for place in (source, destination, endpoint)]
-    fields = (places[0], identity, places[1], service, route, backend, places[2], pod, attempts, tls, trace_id, span_id)
-    members = _inner(_encode(Way(*fields)))
-    return b"," + members if members else b""
-
-
-_way = lru_cache(maxsize=256)(_new_way)
+def _place(address: Address) -> str:
+    return str(address) if address.ip else ""
 
 
 # --- the common log format --------------------------------------------------------------------------------
@@ -202,17 +199,19 @@ FORMATS: Mapping[str, Callable[[Exchange, float], bytes]] = {"json": json_line, 
 
 # --- small parts ------------------------------------------------------------------------------------------
 
-_second: tuple[int, bytes] = (-1, b"")
+_second: tuple[int, str] = (-1000, "")  # the one that was written last, in milliseconds, and its text
 
 
-def timestamp(wall: float) -> bytes:
+def timestamp(wall: float) -> str:
     """RFC 3339 in UTC with milliseconds: "2026-11-20T19:35:00.123Z". The date is worked out once a second."""
     global _second
+    second, text = _second
     millis = int(wall * 1000)
-    whole = millis // 1000
-    if whole != _second[0]:
-        _second = (whole, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)).encode())
-    return b"%b.%03dZ" % (_second[1], millis % 1000)
+    if not 0 <= millis - second < 1000:
+        second = millis // 1000 * 1000
+        text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second // 1000))
+        _second = (second, text)
+    return f"{text}.{millis - second:03}Z"
 
 
 def _to_stdout(line: bytes) -> None:
