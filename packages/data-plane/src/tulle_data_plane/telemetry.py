@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from tulle_api.v1 import telemetry_pb2 as pb
@@ -39,13 +40,14 @@ class Edge(NamedTuple):
 class Requests:
     """HTTP requests over one edge that ended in one way."""
 
-    __slots__ = ("buckets", "count", "edge", "failures", "microseconds", "reason", "request_bytes", "response_bytes",
+    __slots__ = ("buckets", "count", "edge", "failures", "reason", "request_bytes", "response_bytes", "seconds",
                  "status")  # fmt: skip
 
     def __init__(self, edge: Edge, status: int, reason: str) -> None:
         self.edge, self.status, self.reason = edge, status, reason
         self.buckets = [0] * BUCKET_COUNT
-        self.count = self.failures = self.microseconds = self.request_bytes = self.response_bytes = 0
+        self.count = self.failures = self.request_bytes = self.response_bytes = 0
+        self.seconds = 0.0  # all latencies together
 
 
 class Connections:
@@ -96,12 +98,12 @@ class Telemetry:
         )
         row = self._http.get(key)
         if row is None:
-            row = self._new(self._http, key, exchange, lambda edge: Requests(edge, status, reason))
+            row = self._new(self._http, key, exchange, partial(Requests, status=status, reason=reason))
         seconds = exchange.ended - exchange.started
         row.count += 1
         if status >= 500 or status == 0 or exchange.aborted:  # Exchange.failed
             row.failures += 1
-        row.microseconds += int(seconds * 1e6)
+        row.seconds += seconds
         row.request_bytes += exchange.request_bytes
         row.response_bytes += exchange.response_bytes
         row.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
@@ -145,7 +147,7 @@ class Telemetry:
                 reason=row.reason,
                 requests=row.count,
                 failures=row.failures,
-                latency_sum_us=row.microseconds,
+                latency_sum_us=round(row.seconds * 1e6),
                 request_bytes=row.request_bytes,
                 response_bytes=row.response_bytes,
                 latency_buckets=row.buckets,

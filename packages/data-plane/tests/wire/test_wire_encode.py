@@ -17,6 +17,8 @@ from tulle_data_plane.wire.http1 import (
     encode_response,
     parse_request,
     parse_response,
+    plain_answer,
+    plain_request,
 )
 
 HOST = b"Host: a\r\n"
@@ -128,3 +130,36 @@ def test_answers_survive_the_way_out_and_in(status, framing, keep_alive):
     head = parse_response(encode_response(status, block, framing, keep_alive), "GET")
     assert (head.status, head.framing, head.keep_alive) == (status, framing, keep_alive)
     assert head.headers.block == block
+
+
+def test_a_plain_request_is_what_its_parts_make():
+    assert plain_request("PUT", "/x", HOST + b"Content-Length: 2\r\n", b"ab") == (
+        encode_request("PUT", "/x", HOST + b"Content-Length: 2\r\n", NO_BODY) + b"ab"
+    )
+    with pytest.raises(ValueError, match="not a method and a request target"):
+        plain_request("GET", "/a b", HOST, b"")
+
+
+def test_a_plain_answer_says_its_length():
+    block = b"Server: a\r\nContent-Length: 2\r\n"
+    whole = b"HTTP/1.1 200 OK\r\n" + block + b"\r\nab"
+    assert plain_answer(200, block, b"ab") == whole
+    assert plain_answer(200, block.lower(), b"ab") is not None
+    for status, body, fields in (
+        (200, b"abc", block),
+        (204, b"ab", block),
+        (304, b"ab", block),
+        (101, b"ab", block),
+        (200, b"ab", b"Server: a\r\n"),
+        (200, b"ab", b"X-Content-Length: 2\r\n"),
+    ):
+        assert plain_answer(status, fields, body) is None
+
+
+def test_what_a_codec_found_to_agree_holds_for_these_very_objects_alone():
+    block, body = b"X-Length: said elsewhere\r\n", b"ab"  # nothing that could be found by looking
+    agreed = (block, body, 200)
+    assert plain_answer(200, block, body, agreed) == b"HTTP/1.1 200 OK\r\n" + block + b"\r\nab"
+    assert plain_answer(200, bytes(bytearray(block)), body, agreed) is None  # a policy has edited the fields
+    assert plain_answer(200, block, bytes(bytearray(body)), agreed) is None  # ... or put another body there
+    assert plain_answer(204, block, body, agreed) is None  # ... or another status

@@ -46,7 +46,7 @@ async def exchange_over(
     try:
         body = exchange.body
         if isinstance(body, bytes):
-            data = _head(exchange) + body
+            data = _request(exchange, body)
             try:
                 sent = channel.send_some(data)
             except OSError:
@@ -54,20 +54,28 @@ async def exchange_over(
             if sent < len(data):
                 await _send(channel, data[sent:])
         else:
-            await _send(channel, _head(exchange))
+            await _send(channel, _request(exchange, b""))
             upload = Upload(driver, channel, body, exchange)
         try:
             buffer = await channel.recv()
         except OSError as error:
             raise Nothing(f"{channel.peer} closed without an answer: {error.strerror}") from None
-        end = buffer.find(b"\r\n\r\n") + 4
-        head = parser.known.get(buffer[:end]) if 4 <= end <= http1.LARGEST_KNOWN else None
+        end = parser.usual_end
+        head = parser.known.get(buffer[:end])
+        if head is None:
+            end = buffer.find(b"\r\n\r\n") + 4
+            if 4 <= end <= http1.LARGEST_KNOWN:
+                parser.usual_end = end
+                head = parser.known.get(buffer[:end])
         if head is None or exchange.upgrade or exchange.method in NOT_PLAIN:
             return await _answer(channel, exchange, buffer, parser, release, upload)
         rest = buffer[end:]
-        if upload is None and head.keep_alive and head.framing == (http1.LENGTH, len(rest)):
+        if upload is None and head.keep_alive and head.length == len(rest):
             release(channel)
-            return Response(head.status, Headers(head.block), rest)
+            response = Response(head.status, Headers(head.block), rest)
+            # Where nobody on the way back changes any of these, the answer need not be looked at again (plain_answer).
+            response.agreed = (head.block, rest, head.status)
+            return response
         return _response(channel, head, rest, parser.limits, release, upload)
     except BaseException:
         channel.abort()
@@ -78,12 +86,15 @@ async def exchange_over(
         raise
 
 
-def _head(exchange: Exchange) -> bytes:
-    body = exchange.body
-    chunked = not isinstance(body, bytes) and "content-length" not in exchange.headers
-    framing = http1.CHUNKED_BODY if chunked else http1.NO_BODY  # Content-Length is in the block, where there is one
+def _request(exchange: Exchange, body: bytes) -> bytes:
+    """The head, and `body`, which is as much as is at hand."""
+    whole = isinstance(exchange.body, bytes)
     try:
-        return http1.encode_request(
+        if whole and not exchange.upgrade and not exchange.wants_trailers:
+            return http1.plain_request(exchange.method, exchange.path, exchange.headers.block, body)
+        chunked = not whole and "content-length" not in exchange.headers
+        framing = http1.CHUNKED_BODY if chunked else http1.NO_BODY  # Content-Length is in the block, where there is one
+        head = http1.encode_request(
             exchange.method,
             exchange.path,
             exchange.headers.block,
@@ -91,6 +102,7 @@ def _head(exchange: Exchange) -> bytes:
             TE_TRAILERS if exchange.wants_trailers and not exchange.upgrade else b"",
             upgrade=exchange.upgrade,
         )
+        return head + body
     except ValueError as error:
         if exchange.method == "CONNECT" and not exchange.path:
             return _connect_head(exchange)

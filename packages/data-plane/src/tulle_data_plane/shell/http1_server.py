@@ -161,8 +161,8 @@ class Server:
             if head.upgrade:
                 exchange.upgrade = head.upgrade
             body: RequestBody | None = None
-            kind, length = head.framing
-            if kind == http1.NONE:
+            kind, length = framing = head.framing
+            if framing is http1.NO_BODY:
                 buffer = rest
             elif kind == http1.LENGTH and len(rest) >= length:
                 exchange.body, buffer = rest[:length], rest[length:]
@@ -195,7 +195,7 @@ class Server:
                     exchange.response_bytes = len(payload)
                     data = None
                     if keep and payload and head.method != "HEAD" and head.version == "1.1":
-                        data = http1.plain_answer(response.status, response.headers.block, payload)
+                        data = http1.plain_answer(response.status, response.headers.block, payload, response.agreed)
                     if data is None:
                         data = (_whole if payload else _empty)(response, payload, keep, head.method, head.version)
                     sent = send_some(data)

@@ -54,8 +54,6 @@ def encode_request(
     Raises ValueError where method, path or upgrade could not go on the wire: a policy may have made them.
     """
     line = _request_line(method, path)
-    if framing is NO_BODY and keep_alive and not upgrade:  # nearly all
-        return b"".join((line, block, extra, b"\r\n"))
     if framing.kind == CHUNKED:
         extra += _CHUNKED_FIELD
     if upgrade:
@@ -63,6 +61,11 @@ def encode_request(
     elif not keep_alive:
         extra += _CLOSE_FIELD
     return b"".join((line, block, extra, b"\r\n"))
+
+
+def plain_request(method: str, path: str, block: bytes, body: bytes) -> bytes:
+    """A whole request, as nearly all are: nothing about its framing but what `block` says. Raises ValueError, too."""
+    return b"".join((_request_line(method, path), block, b"\r\n", body))
 
 
 @lru_cache(maxsize=256)
@@ -106,12 +109,17 @@ def encode_response(
     return _STATUS_LINES[status] + block + extra + b"\r\n"
 
 
-def plain_answer(status: int, block: bytes, body: bytes) -> bytes | None:
+def plain_answer(
+    status: int, block: bytes, body: bytes, agreed: tuple[bytes, bytes, int] | None = None
+) -> bytes | None:
     """The whole answer to a plain request, where nothing about it needs care; None: there is something.
 
     Plain: HTTP/1.1, not HEAD, the connection is kept. Without care: there is a body, the status allows one, and `block`
-    says its true length in one of the two ways that nearly every server writes it.
+    says its true length in one of the two ways that nearly every server writes it. That need not be looked for where
+    all three are those that a server sent and the codec has found to agree (`agreed`): the very objects.
     """
+    if agreed is not None and agreed[0] is block and agreed[1] is body and agreed[2] == status:
+        return b"".join((_STATUS_LINES[status], block, b"\r\n", body))
     if status < 200 or status == 204 or status == 304:
         return None
     length = b"ontent-Length: %d\r\n" % len(body)

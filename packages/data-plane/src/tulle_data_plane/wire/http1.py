@@ -9,7 +9,14 @@
 
 from tulle_data_plane.wire.bodies import BodyDecoder, LengthDecoder, UntilCloseDecoder, body_decoder
 from tulle_data_plane.wire.chunked import LAST_CHUNK, ChunkedDecoder, encode_chunk, encode_last_chunk
-from tulle_data_plane.wire.encode import CONTINUE, answer_framing, encode_request, encode_response, plain_answer
+from tulle_data_plane.wire.encode import (
+    CONTINUE,
+    answer_framing,
+    encode_request,
+    encode_response,
+    plain_answer,
+    plain_request,
+)
 from tulle_data_plane.wire.errors import REASONS, ProtocolError
 from tulle_data_plane.wire.head import PartialHead, find_head_end
 from tulle_data_plane.wire.limits import DEFAULT_LIMITS, Limits
@@ -64,4 +71,5 @@ __all__ = [
     "parse_request",
     "parse_response",
     "plain_answer",
+    "plain_request",
 ]

@@ -76,7 +76,7 @@ class RequestHead:
 class ResponseHead:
     """An answer without its body; an interim one (1xx) when `informational`. Shared, as RequestHead is."""
 
-    __slots__ = ("block", "framing", "informational", "keep_alive", "secret", "status", "upgrade", "version")
+    __slots__ = ("block", "framing", "informational", "keep_alive", "length", "secret", "status", "upgrade", "version")
 
     def __init__(
         self,
@@ -93,6 +93,7 @@ class ResponseHead:
         self.version = version
         self.block = block  # the lines of end-to-end fields
         self.framing = framing
+        self.length = framing.length if framing.kind == LENGTH else -1  # of the body; -1: only reading it tells
         self.keep_alive = keep_alive  # the server will read another request on this connection after this body
         self.upgrade = upgrade  # of a 101: the protocol agreed on; of a 426: those demanded; lower case
         self.informational = informational  # 1xx but 101: the final answer is still to come

@@ -83,6 +83,9 @@ class ResponseParser:
         self.known = self._heads.known
         """Final answers' heads that have repeated, by their bytes. They hold for a request without Upgrade whose
         method is neither HEAD nor CONNECT."""
+        self.usual_end = 0
+        """Where the last answer's head ended. That of the next one mostly ends there, too: if what comes before is a
+        known head, whole, its end need not be searched for."""
 
     def parse(self, head: bytes, request_method: str, asked_upgrade: str = "") -> ResponseHead:
         """As `parse_response`."""
