@@ -109,24 +109,22 @@ class Budget:
         self._ratio, self._per_second = ratio, per_second
         self._most = max(1.0, per_second) if per_second else 0.0  # in `_least`: a second's worth
         self._share, self._least, self._filled = 0.0, self._most, 0.0
+        # requests of the window bound `_share`: they are counted by slots of it, those of the present one apart
         self._ticks = self.SLOTS / window
-        self._tick = 0
-        self._requests, self._all = [0] * self.SLOTS, 0  # of the window, which bounds `_share`
+        self._tick, self._tick_ends, self._present = 0, 0.0, 0
+        self._requests = [0] * self.SLOTS
 
     def request(self, now: float) -> None:
         """A request came: its share of a retry."""
-        tick = int(now * self._ticks)
-        if tick != self._tick:
-            self._advance(tick)
-        self._requests[tick % self.SLOTS] += 1
-        self._all += 1
+        if now >= self._tick_ends:
+            self._advance(int(now * self._ticks))
+        self._present += 1
         self._share += self._ratio
 
     def withdraw(self, now: float) -> bool:
         """Take the token for one retry, to be given back with `refund`; False when there is none."""
-        tick = int(now * self._ticks)
-        if tick != self._tick:
-            self._advance(tick)
+        if now >= self._tick_ends:
+            self._advance(int(now * self._ticks))
         self._least = min(self._most, self._least + (now - self._filled) * self._per_second)
         self._filled = now
         if max(self._share, self._least) < 0.999_999:  # a sum of tenths is a little off
@@ -141,12 +139,12 @@ class Budget:
         self._least = min(self._least + 1, self._most)
 
     def _advance(self, tick: int) -> None:
+        self._requests[self._tick % self.SLOTS] = self._present
         for passed in range(max(self._tick + 1, tick - self.SLOTS + 1), tick + 1):
-            slot = passed % self.SLOTS
-            self._all -= self._requests[slot]
-            self._requests[slot] = 0
-        self._tick = tick
-        self._share = min(self._share, self._ratio * self._all)
+            self._requests[passed % self.SLOTS] = 0
+        self._tick, self._tick_ends = tick, (tick + 1) / self._ticks
+        self._present = self._requests[tick % self.SLOTS]
+        self._share = min(self._share, self._ratio * sum(self._requests))
 
 
 class Retry(Policy[RetryConfig]):

@@ -68,10 +68,11 @@ def _within(next: Handler, runtime: Runtime, limit: Duration | None, what: str, 
         return next
     seconds = float(limit)
     error = f"no {what} within {seconds:g} s, the limit that {whose}"
+    now, timeout = runtime.now, runtime.timeout
 
     async def handle(exchange: Exchange) -> Response:
-        deadline = runtime.now() + seconds
-        with runtime.timeout(seconds, error):
+        deadline = now() + seconds
+        with timeout(seconds, error):
             response = await next(exchange)
         if not isinstance(response.body, bytes):
             response.body = _TimedBody(response.body, deadline, error, runtime)
