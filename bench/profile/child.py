@@ -15,6 +15,7 @@ from collections.abc import Callable
 from functools import partial
 
 import trio
+from tulle_data_plane.driver import Clock
 from tulle_data_plane.log import set_up
 from tulle_plugin_api import Plugins, load
 
@@ -49,7 +50,7 @@ def times(plugins: Plugins, wanted: Lines, *, same: bool) -> dict[str, dict[str,
                     await assembly.serve(REQUESTS)
                     layered[name].append((time.process_time_ns() - began) / REQUESTS)
 
-    trio.run(all_rounds)
+    trio.run(all_rounds, clock=Clock())
     for _ in range(ROUNDS):
         for name, function in singles:
             began = time.process_time_ns()
@@ -79,7 +80,7 @@ def counted(plugins: Plugins, wanted: Lines, *, same: bool) -> None:
                 await assembly.serve(WARM_UP)
                 await assembly.serve(count)
 
-        trio.run(once)
+        trio.run(once, clock=Clock())
 
     for _, layers in wanted:
         serve(layers, 1)  # before the first count: what imports late may call `dir` as well, and be counted for a line

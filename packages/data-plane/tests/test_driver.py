@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import socket
+import time
 
 import pytest
 import trio
 import trio.testing
 from tulle_data_plane.deadlines import TICK
-from tulle_data_plane.driver import Driver, Signal, Watch
+from tulle_data_plane.driver import Clock, Driver, Signal, Watch
 
 
 class Half:
@@ -512,6 +513,22 @@ def test_what_was_spawned_ends_with_the_driver():
 
 
 # --- time -----------------------------------------------------------------------------------------------------
+
+
+def test_the_proxys_clock_is_trios_and_costs_no_call_in_python():
+    async def main():
+        driver = Driver()
+        async with trio.open_nursery() as nursery:
+            await nursery.start(driver.serve)
+            assert driver.now is time.perf_counter
+            before = driver.now()
+            assert before <= trio.current_time() <= driver.now()
+            clock = trio.lowlevel.current_clock()
+            assert clock.deadline_to_sleep_time(before) <= 0 < clock.deadline_to_sleep_time(before + 3600)
+            nursery.cancel_scope.cancel()
+        driver.close()
+
+    trio.run(main, clock=Clock())
 
 
 @on_mock_clock

@@ -59,7 +59,7 @@ class Deadline:
         if self._at >= outer:
             return  # an outer block's moment comes first: it is that block's to report
         if kind is Expired:
-            failure = TimedOut(self._error) if isinstance(self._error, str) else self._error
+            failure = TimedOut(self._error or "time ran out") if isinstance(self._error, str) else self._error
             try:
                 raise failure from None
             finally:

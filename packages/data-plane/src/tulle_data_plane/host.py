@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVarTuple
 from weakref import WeakSet
 
@@ -76,10 +77,7 @@ class DriverRuntime:
         self.endpoints: Endpoints = endpoints
         self.random = random
         self.count = host.count
-
-    def now(self) -> float:
-        """Monotonic seconds."""
-        return self._driver.now()
+        self.now = host.driver.now  # the clock itself: policies ask it once a request, or more often
 
     async def sleep(self, seconds: float) -> None:
         """Wait, coarsely."""
@@ -89,7 +87,7 @@ class DriverRuntime:
         """See Runtime.timeout."""
         if seconds <= 0:
             raise ValueError(f"a timeout is a positive number of seconds, got {seconds}")
-        return Deadline(self._driver, seconds, error or "time ran out")
+        return Deadline(self._driver, seconds, error)
 
     def event(self) -> Event:
         """See Runtime.event."""
@@ -149,8 +147,7 @@ class Host:
         self.blame = Blame()
         self.guards: WeakSet[Guard] = WeakSet()
         self.ending: list[tuple[float, Background]] = []  # when, and whose configuration has been replaced
-        nobodys = Background(self, "balancers")
-        self.runtime = DriverRuntime(self, "outbound", NO_ENDPOINTS, random.Random(), nobodys)
+        self.random = random.Random()
         self.source = Source(
             settings.pod_namespace, f"{settings.pod_namespace}/{settings.service_account}"
         )  # its labels come with the inbound configuration
@@ -159,6 +156,11 @@ class Host:
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._exporters: dict[str, str] = {}  # the plugin of each, by name
         self._failures: dict[str, int] = {}
+
+    @cached_property
+    def runtime(self) -> DriverRuntime:
+        """The balancers'. Made when the first asks for it: then the driver runs, and knows its clock."""
+        return DriverRuntime(self, "outbound", NO_ENDPOINTS, self.random, Background(self, "balancers"))
 
     def count(self, name: str, amount: float = 1, /, **labels: str) -> None:
         """Add to one of the proxy's own counters, `tulle_proxy_<name>`. See Runtime.count."""
@@ -216,7 +218,7 @@ class Host:
         if exporter.spans and self.tracer is None:
             from tulle_plugin_api.trace import Tracer
 
-            self.tracer = Tracer(self.settings.trace_sample, self.settings.trace_format, self.runtime.random)
+            self.tracer = Tracer(self.settings.trace_sample, self.settings.trace_format, self.random)
 
     def ended(self, exchange: Exchange) -> None:
         """An exchange ended. Never raises."""

@@ -16,6 +16,7 @@ import trio
 from tulle_plugin_api import load
 
 from tulle_data_plane import __version__, lean
+from tulle_data_plane.driver import Clock
 from tulle_data_plane.log import say, set_up
 from tulle_data_plane.proxy import Proxy
 from tulle_data_plane.settings import BadSettings, from_environment
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.freeze()
     lean.give_back()
     try:
-        trio.run(_run, proxy, watchdog)
+        trio.run(_run, proxy, watchdog, clock=Clock())
     except* OSError as errors:
         print(f"tulle-proxy: {errors.exceptions[0]}", file=sys.stderr)
         sys.exit(1)

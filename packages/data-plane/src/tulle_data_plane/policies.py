@@ -97,7 +97,7 @@ class Build:
                 inner = driver.off_trio(inner)
                 built = build(config, inner, CrossedRuntime(host, self.direction, self.endpoints, background, scope))
             else:
-                runtime = DriverRuntime(host, self.direction, self.endpoints, host.runtime.random, background, scope)
+                runtime = DriverRuntime(host, self.direction, self.endpoints, host.random, background, scope)
                 built = build(config, inner, runtime)
             if not callable(built):
                 raise TypeError(f"its {build.__name__} gave {type(built).__name__}, not a handler")
@@ -161,7 +161,7 @@ def balancer_of(host: Host, name: str, made: object) -> Balancer:
     from tulle_data_plane.layers.contained import contained  # as with Guard
 
     strikes = Strikes(host.faults, plugin, host.driver.now)
-    return contained(made, host.faults, host.blame, strikes, plugin, name, host.runtime.random)
+    return contained(made, host.faults, host.blame, strikes, plugin, name, host.random)
 
 
 def said(error: BaseException) -> str:

@@ -103,7 +103,7 @@ class Routes:
             from tulle_data_plane.logic.matching import Matcher  # a proxy whose routes match nothing does not load it
 
             handler = routed(Matcher(rows, self.host.source), [rules[row.route] for row in rows])
-        return handler, route(name, shares, self.host.runtime.random, connected)
+        return handler, route(name, shares, self.host.random, connected)
 
     def _rows(self) -> tuple[Row, ...]:
         message = self.message
@@ -136,7 +136,7 @@ class Routes:
         ]
         if not shares and any(each.WhichOneof("kind") == "redirect" for each in rule.filters):
             shares = [Share("", 1, *self._parts(rule.filters, chain))]  # it answers itself
-        random = self.host.runtime.random
+        random = self.host.random
         if rule.HasField("session"):
             from tulle_data_plane.layers.session import session  # a proxy without sessions does not load it
 

@@ -148,7 +148,7 @@ def _build_outbound(
             raise Rejected(f"balancer {balancer}: {said(error)}") from error
         backends[backend.name] = Backend(
             backend.name, backend.resolved, instance, endpoints[backend.name], shared,
-            zone=host.settings.zone, random=host.runtime.random,
+            zone=host.settings.zone, random=host.random,
         )  # fmt: skip
         if before is not None and backend.name in before.backends:
             backends[backend.name].inherit(before.backends[backend.name])

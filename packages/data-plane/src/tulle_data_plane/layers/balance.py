@@ -80,7 +80,7 @@ class Backend:
     def pick(self, exchange: Exchange, now: float, tried: Sequence[Endpoint]) -> Endpoint:
         """The endpoint for this try. Raises NoBackend or NoEndpoints."""
         avoid = exchange.avoid
-        if self._plain and not tried and not avoid and not self.ejections.any:
+        if self._plain and not tried and not avoid and not self.ejections.until:
             return self.balancer.pick(self.endpoints, exchange)
         endpoints = self._choice(now, tried, avoid)
         if not endpoints:
@@ -105,7 +105,7 @@ class Backend:
             # a second try, for which panic is none: somebody who is well, and if possible has not been asked yet
             left = not_ejected(endpoints, self.ejections, now, tried, 0)
             return [e for e in left if e not in avoid] or left
-        if self.ejections.any:
+        if self.ejections.until:
             believed = tuple(not_ejected(endpoints, self.ejections, now, (), self._panic))
             # the same object, so that a balancer sees with `is` that nothing has changed
             endpoints = self._last = self._last if believed == self._last else believed
