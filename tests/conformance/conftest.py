@@ -59,6 +59,13 @@ def cluster(request):
 
 
 @pytest.fixture
+def real_servers():
+    """For tests whose echo servers do what those of this process cannot: reset a connection, converse."""
+    if FORM != "lab":
+        pytest.skip("only in a lab: TULLE_CONFORMANCE=lab")
+
+
+@pytest.fixture
 def patient_clock(request):
     """In this process, time passes when nothing else does, and not while the kernel still hands bytes over."""
     if FORM == "lab":

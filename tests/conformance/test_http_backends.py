@@ -74,11 +74,9 @@ async def test_another_namespace_needs_a_reference_grant(cluster):
         assert (await c.get()).status == 500
 
 
-async def test_websockets(cluster):
+async def test_websockets(cluster, real_servers):
     """Extended, HTTPRouteBackendProtocolWebSocket (GEP-1911): a backend whose port says `kubernetes.io/ws`."""
     async with cluster("app-b", "app-b2") as c:
-        if c.form == "process":
-            pytest.skip("the echo servers of this form have no conversations: only in the lab")
         c.tell(route({"matches": [{"path": {"value": "/ws"}}], "backendRefs": [backend("app-b2", port=82)]}))
         head, body = await c.upgrade("/ws", "ping")
         assert head.startswith("HTTP/1.1 101 ")

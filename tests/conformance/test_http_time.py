@@ -55,11 +55,9 @@ async def test_retry_of_the_codes_that_are_named(cluster, patient_clock):
             assert len(await c.received("app-b", tries)) == tries
 
 
-async def test_retry_of_connections_that_are_cut_off(cluster):
+async def test_retry_of_connections_that_are_cut_off(cluster, real_servers):
     """Extended, HTTPRouteRetryConnectionError (GEP-1731): also without a code that stands for it."""
     async with cluster("app-b") as c:
-        if c.form == "process":
-            pytest.skip("the echo servers of this form cannot reset a connection: only in the lab")
         c.tell(route(rule("app-b", retry={"codes": [500], "attempts": 2, "backoff": "10ms"})))
         await c.be("app-b", 0, 0, 200)
         assert (await c.get()).service == "app-b"
