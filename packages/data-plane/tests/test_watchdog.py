@@ -1,6 +1,7 @@
 """Who blocks the event loop is named, and taken out of there; who does not, is left alone."""
 
 import json
+import subprocess
 import sys
 import textwrap
 
@@ -181,3 +182,22 @@ def test_a_whole_proxy_gets_rid_of_code_that_blocks_for_ever(tmp_path, program):
         assert {row["plugin"]: row["state"] for row in config["plugins"]} == {
             "policy-broken": "failed", "exporter-blocks": "misbehaving",
         }  # fmt: skip
+
+
+ENDING = """
+import time
+from tulle_data_plane import watchdog
+
+class Slow:
+    def __del__(self, sleep=time.sleep):  # while the interpreter ends: its signal handlers are gone
+        sleep(0.3)
+
+watchdog.TICK = 0.01
+watchdog.Watchdog().start()
+slow = Slow()
+"""
+
+
+def test_a_process_that_takes_long_to_end_is_not_killed_by_a_tick():
+    done = subprocess.run([sys.executable, "-c", ENDING], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done

@@ -13,6 +13,7 @@ returns nor looks for signals is not seen. Kubernetes' liveness probe is for tha
 
 from __future__ import annotations
 
+import atexit
 import logging
 import signal
 import time
@@ -52,6 +53,9 @@ class Watchdog:
         signal.signal(signal.SIGALRM, self._tick)
         signal.siginterrupt(signal.SIGALRM, False)
         signal.setitimer(signal.ITIMER_REAL, TICK, TICK)
+        # An interpreter that ends takes its handlers away first, and SIGALRM by default kills: then `--check`, and a
+        # refusal of settings, would end so on a machine where the rest of the ending takes longer than a tick.
+        atexit.register(self.stop)
 
     def stop(self) -> None:
         """Tick no more."""
