@@ -15,6 +15,7 @@ from tulle_plugin_api import (
     TimedOut,
     TrioRuntime,
     WrappedBody,
+    pass_by,
 )
 from tulle_plugin_api.config import decode
 
@@ -202,6 +203,23 @@ def test_a_wrapped_body_is_the_inner_one():
         await wrapped.aclose()
         assert (body.closed, wrapped.at_hand) == (1, False)
         assert WrappedBody(WrappedBody(Ready())).at_hand is True
+
+        class Blind(WrappedBody):
+            async def pass_by(self, move):
+                await pass_by(self.inner, move)
+
+        moved = []
+
+        async def move(body):
+            moved.append(body)
+
+        await pass_by(wrapped, move)
+        await pass_by(Blind(wrapped), move)
+        await pass_by(WrappedBody(Blind(body)), move)
+        assert moved == [], "who wraps a body sees all of it, unless he says otherwise"
+        await pass_by(Blind(Blind(body)), move)
+        await pass_by(body, move)
+        assert moved == [body, body]
 
     run(test)
 

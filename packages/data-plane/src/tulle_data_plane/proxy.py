@@ -147,6 +147,7 @@ class Proxy:
             write_seconds=self.settings.write_seconds,
             body_rate=self.settings.body_rate,
             body_grace_seconds=self.settings.body_grace_seconds,
+            pipes=self.host.pipes,
         )
 
     def counters(self) -> dict[str, float]:

@@ -3,7 +3,7 @@
 A plugin imports only this package. See docs/plugins.md for a tutorial; hookspecs.py for the hooks.
 """
 
-from tulle_plugin_api.body import WrappedBody
+from tulle_plugin_api.body import Move, WrappedBody, pass_by
 from tulle_plugin_api.config import ConfigError, Duration, Percent, duration
 from tulle_plugin_api.endpoints import Endpoints, ListedEndpoints
 from tulle_plugin_api.errors import Failure, Refused, TimedOut
@@ -73,6 +73,7 @@ __all__ = [
     "Headers",
     "Lease",
     "ListedEndpoints",
+    "Move",
     "OnFailure",
     "Percent",
     "PluginInfo",
@@ -93,4 +94,5 @@ __all__ = [
     "duration",
     "hookimpl",
     "load",
+    "pass_by",
 ]

@@ -5,6 +5,8 @@ Owns the delegation that every such body needs: what is not overridden is the in
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from tulle_plugin_api.exchange import Body
 from tulle_plugin_api.headers import Headers
 
@@ -30,6 +32,26 @@ class WrappedBody:
         """See Body."""
         return await self.inner.read()
 
+    async def pass_by(self, move: Move) -> None:
+        """Let the proxy send on part of the rest without reading it, which costs it half as much for large bodies.
+
+        Here: nothing, so that every byte comes through `read`. A body that needs to see no more of them overrides this
+        with `await pass_by(self.inner, move)`, within whatever it does around each `read`. Afterwards `read` is asked
+        again, for what is left or the end. Raises what `read` does.
+        """
+
     async def aclose(self) -> None:
         """See Body."""
         await self.inner.aclose()
+
+
+Move = Callable[[Body], Awaitable[None]]
+"""Sends on what it can of a body that nobody has wrapped."""
+
+
+async def pass_by(body: Body, move: Move) -> None:
+    """`move`, if all that is wrapped around the body lets its bytes go unseen. See WrappedBody.pass_by."""
+    if isinstance(body, WrappedBody):
+        await body.pass_by(move)
+    else:
+        await move(body)

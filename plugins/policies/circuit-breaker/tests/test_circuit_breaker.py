@@ -17,6 +17,7 @@ from tulle_plugin_api import (
     Response,
     TrioRuntime,
     load,
+    pass_by,
 )
 from tulle_plugin_api.config import decode
 from tulle_policy_circuit_breaker import Circuit, CircuitBreaker, CircuitBreakerConfig
@@ -471,6 +472,13 @@ def test_a_request_is_under_way_until_its_answers_body_ends(end):
         with pytest.raises(Refused):
             await handler(to())
         if end == "read":
+            passed = []
+
+            async def move(body):
+                passed.append(body)
+
+            await pass_by(response.body, move)
+            assert passed, "what comes before the end may be unseen"
             assert await response.body.read() == b"piece"
             with pytest.raises(Refused):
                 await handler(to())

@@ -18,6 +18,7 @@ from tulle_plugin_api import (
     Response,
     TrioRuntime,
     load,
+    pass_by,
 )
 from tulle_plugin_api.config import decode
 from tulle_policy_retry import REPLAY_BYTES, Retry, RetryConfig
@@ -285,6 +286,26 @@ def test_a_body_is_sent_again_from_its_beginning_or_not_at_all(size, whole):
     else:
         assert (got.status, len(upstream.seen)) == (503, 1)
         assert counters == {"retry_body_too_large_total": 1}
+
+
+def test_a_body_passes_by_unread_once_it_cannot_be_kept():
+    body, moved = Pieces(b"x" * REPLAY_BYTES, b"y", b"z"), []
+
+    async def move(inner):
+        moved.append((inner, await inner.read()))
+
+    async def next(exchange):
+        await pass_by(exchange.body, move)
+        await exchange.body.read()
+        await pass_by(exchange.body, move)
+        assert moved == [], "it can still be sent again"
+        await exchange.body.read()
+        await pass_by(exchange.body, move)
+        assert await exchange.body.read() == b""
+        return answer(200)
+
+    outcome_of(next, method="PUT", body=body)
+    assert moved == [(body, b"z")]
 
 
 def test_a_try_that_ended_before_it_had_read_everything_leaves_the_rest_for_the_next():

@@ -3,7 +3,7 @@
 import pytest
 import trio
 from trio.testing import MockClock
-from tulle_plugin_api import ConfigError, Duration, Exchange, Position, Response, TimedOut, TrioRuntime, load
+from tulle_plugin_api import ConfigError, Duration, Exchange, Position, Response, TimedOut, TrioRuntime, load, pass_by
 from tulle_plugin_api.config import decode
 from tulle_policy_timeout import Timeout, TimeoutConfig
 
@@ -104,6 +104,45 @@ def test_a_body_in_time_arrives_whole():
     async def test():
         response = await build(next)(Exchange())
         assert await read_all(response.body) == [b"piece"] * 3
+
+    run(test)
+
+
+def test_what_passes_by_unread_is_within_the_deadline_too():
+    async def next(exchange):
+        return Response(200, body=Pieces(count=3, gap=0))
+
+    async def test():
+        moved = []
+
+        async def move(body):
+            moved.append(type(body))
+            await trio.sleep(1.5)
+
+        response = await build(next)(Exchange())
+        await pass_by(response.body, move)
+        with pytest.raises(TimedOut):
+            await pass_by(response.body, move)
+        assert trio.current_time() == pytest.approx(2.0)
+        with pytest.raises(TimedOut):
+            await pass_by(response.body, move)
+        assert moved == [Pieces, Pieces]
+
+    run(test)
+
+
+def test_the_longest_silence_is_looked_for_by_reading():
+    async def next(exchange):
+        return Response(200, body=Pieces(count=3, gap=0))
+
+    async def test():
+        handler = Timeout().build(decode(TimeoutConfig, {"idle": "1s"}), next, TrioRuntime())
+        response = await handler(Exchange())
+
+        async def move(body):
+            raise AssertionError("unseen")
+
+        await pass_by(response.body, move)
 
     run(test)
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tulle_plugin_api import Body, Exchange, Failure, Headers, Response
+from tulle_plugin_api import Body, Exchange, Failure, Headers, Response, pass_by
 
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import BadAnswer, PolicyFailed, UpstreamBroke
-from tulle_data_plane.shell.channel import Channel
+from tulle_data_plane.shell.bulk import MANY, pour, worth_it
+from tulle_data_plane.shell.channel import Channel, TcpChannel
 from tulle_data_plane.shell.relay import Tunnel
+from tulle_data_plane.shell.request_body import RequestBody
+from tulle_data_plane.shell.splice import Pipes, SourceBroke
 from tulle_data_plane.wire import http1
 
 MAX_INTERIM = 16
@@ -146,9 +149,15 @@ class Upload:
         self._child.cancel()
 
     async def _run(self, channel: Channel, body: Body, chunked: bool) -> None:
+        async def move(body: Body) -> None:
+            if isinstance(body, RequestBody):
+                await body.pour(channel)
+
         try:
             while piece := await body.read():
                 await channel.send_all(http1.encode_chunk(piece) if chunked else piece)
+                if not chunked and len(piece) >= MANY:
+                    await pass_by(body, move)
             if chunked:
                 await channel.send_all(http1.LAST_CHUNK)
             self.finished = True
@@ -248,6 +257,10 @@ def _response(
     return Response(head.status, Headers(head.block), body)
 
 
+async def _readable(channel: TcpChannel) -> None:
+    await channel.watch.wait_readable()
+
+
 class AnswerBody:
     """The body of an answer, as it arrives. Owns the connection until its end."""
 
@@ -268,6 +281,7 @@ class AnswerBody:
         self._release = release
         self._upload = upload
         self._closed = False
+        self._last = 0  # bytes that came last, in one go
 
     @property
     def trailers(self) -> Headers | None:
@@ -292,6 +306,7 @@ class AnswerBody:
                 if decoder.done:
                     break
                 data = await self._channel.recv()
+                self._last = len(data)
                 if not data:
                     decoder.finish()
                     await self._end()
@@ -309,6 +324,24 @@ class AnswerBody:
             await self.aclose()
             raise
         return b""
+
+    async def pour(self, sink: Channel, pipes: Pipes | None, moved: Callable[[int], None]) -> None:
+        """Let the kernel move to `sink` what it can of the rest; `read` gives what is left, and must be called. Raises
+        UpstreamBroke, and for the sink OSError or SlowReader.
+        """
+        if pipes is None or self._closed or self._pieces or not worth_it(self._channel, self._decoder, self._last):
+            return
+        self._last = 0
+        try:
+            await pour(self._channel, self._decoder, sink, pipes, _readable, moved)
+        except SourceBroke as error:
+            await self.aclose()
+            raise UpstreamBroke(
+                f"{self._channel.peer} broke off in the middle of an answer's body: {error.strerror}"
+            ) from None
+        except BaseException:
+            await self.aclose()
+            raise
 
     async def _end(self) -> None:
         if self._closed:

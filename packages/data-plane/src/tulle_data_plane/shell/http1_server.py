@@ -12,16 +12,19 @@ from math import inf
 from typing import Protocol
 
 import trio
-from tulle_plugin_api import Address, Body, Direction, Exchange, Failure, Handler, Headers, Response, Service
+from tulle_plugin_api import Address, Body, Direction, Exchange, Failure, Handler, Headers, Response, Service, pass_by
 
 from tulle_data_plane.deadlines import Expired
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import HeadTimedOut, PolicyFailed, RequestBroke, SlowReader, status_of
 from tulle_data_plane.limits import hit
 from tulle_data_plane.log import say
+from tulle_data_plane.shell.bulk import MANY
 from tulle_data_plane.shell.channel import Channel
+from tulle_data_plane.shell.http1_client import AnswerBody
 from tulle_data_plane.shell.relay import Tunnel
 from tulle_data_plane.shell.request_body import Pace, RequestBody
+from tulle_data_plane.shell.splice import Pipes
 from tulle_data_plane.wire import http1
 
 LINE_FEED = 10
@@ -56,10 +59,11 @@ class Server:
         write_seconds: float = 600.0,
         body_rate: float = 0.0,
         body_grace_seconds: float = 30.0,
+        pipes: Pipes | None = None,
     ) -> None:
         """`ended` is told of each exchange once its last byte is handed over, or it has failed.
 
-        Limits are those of limits.py.
+        Limits are those of limits.py. `pipes`: for large bodies; None: they are copied.
         """
         self.direction = direction
         self.driver = driver
@@ -69,6 +73,7 @@ class Server:
         self.head_seconds = head_seconds
         self.idle_seconds = idle_seconds
         self.write_seconds = write_seconds
+        self.pipes = pipes
         self.body_pace = Pace(body_rate, body_grace_seconds, idle_seconds)
         self.draining = False  # answers say Connection: close
         self.in_flight = 0  # exchanges
@@ -168,7 +173,7 @@ class Server:
                 exchange.body, buffer = rest[:length], rest[length:]
                 exchange.request_bytes = length
             else:
-                body = RequestBody(driver, channel, head, rest, exchange, limits, self.body_pace)
+                body = RequestBody(driver, channel, head, rest, exchange, limits, self.body_pace, self.pipes)
                 exchange.body, buffer = body, b""
 
             self.in_flight += 1
@@ -271,6 +276,14 @@ class Server:
             head.version,
         )
         chunked = framing.kind == http1.CHUNKED
+
+        def moved(size: int) -> None:
+            exchange.response_bytes += size
+
+        async def move(body: Body) -> None:
+            if isinstance(body, AnswerBody):
+                await body.pour(channel, self.pipes, moved)
+
         keep = keep and framing.kind != http1.UNTIL_CLOSE
         try:
             start = http1.encode_response(response.status, response.headers.block, framing, keep, head.version)
@@ -284,6 +297,8 @@ class Server:
             exchange.response_bytes += len(piece)
             await channel.send_all(start + (http1.encode_chunk(piece) if chunked and piece else piece))
             while piece:
+                if not chunked and len(piece) >= MANY:
+                    await pass_by(body, move)
                 piece = await body.read()
                 exchange.response_bytes += len(piece)
                 if piece:

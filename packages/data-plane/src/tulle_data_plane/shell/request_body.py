@@ -5,15 +5,21 @@ Owns the framing of one body, "100 Continue", and what the connection holds afte
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from tulle_plugin_api import Exchange, Failure
 
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import BodyTimedOut, RequestBroke
 from tulle_data_plane.limits import hit
-from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel
+from tulle_data_plane.shell.bulk import pour, worth_it
+from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel, TcpChannel
+from tulle_data_plane.shell.splice import Pipes, SourceBroke
 from tulle_data_plane.wire import http1
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 LEAST_SECONDS = 0.1
 """A wait for a body that is behind already: for what is there."""
@@ -43,8 +49,9 @@ class RequestBody:
         exchange: Exchange,
         limits: http1.Limits,
         pace: Pace,
+        pipes: Pipes | None = None,
     ) -> None:
-        """`rest`: what came with the head.
+        """`rest`: what came with the head. `pipes`: for `pour`; None: everything is copied.
 
         Raises ProtocolError for bad framing in `rest`: then not a byte of the request has gone upstream.
         """
@@ -55,6 +62,8 @@ class RequestBody:
         self._continue = head.expect_continue
         self._exchange = exchange
         self._pace = pace
+        self._pipes = pipes
+        self._last = 0  # bytes that came last, in one go
         self._received = len(rest)  # framing included
         self._waited = 0.0  # seconds, for the client
         self._answered = False
@@ -99,7 +108,34 @@ class RequestBody:
         except OSError as error:
             raise RequestBroke(f"{self._channel.peer} broke off in its request's body: {error.strerror}") from None
 
+    async def pour(self, sink: Channel) -> None:
+        """Let the kernel move to `sink` what it can of the rest; `read` gives what is left. Raises as `read`, and
+        OSError for a broken sink.
+        """
+        if self._pipes is None or self._pieces or not worth_it(self._channel, self._decoder, self._last):
+            return
+        self._last = 0
+        try:
+            await pour(self._channel, self._decoder, sink, self._pipes, self._wait, self._moved)
+        except SourceBroke as error:
+            raise RequestBroke(f"{self._channel.peer} broke off in its request's body: {error.strerror}") from None
+
+    def _moved(self, size: int) -> None:
+        self._exchange.request_bytes += size
+        self._received += size
+
+    async def _wait(self, channel: TcpChannel) -> None:
+        await self._patiently(channel.watch.wait_readable)
+
     async def _recv(self) -> bytes:
+        data = await self._patiently(self._channel.recv, self._size)
+        self._last = len(data)
+        self._received += len(data)
+        self._size = LARGE if len(data) >= RECEIVE_SIZE else RECEIVE_SIZE
+        return data
+
+    async def _patiently(self, arrives: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Wait for more of the body, for as long as it may take. Raises BodyTimedOut."""
         now, pace = self._driver.now, self._pace
         while True:
             seconds = pace.silence
@@ -111,14 +147,10 @@ class RequestBody:
             began = now()
             try:
                 with self._driver.deadline(seconds, _Silent()):
-                    data = await self._channel.recv(self._size)
+                    return await arrives(*args)
             except _Silent:
                 if not self._answered:  # else it is a conversation, and may be the other side's turn
                     raise self._too_slow(seconds) from None
-            else:
-                self._received += len(data)
-                self._size = LARGE if len(data) >= RECEIVE_SIZE else RECEIVE_SIZE
-                return data
             finally:
                 self._waited += now() - began
 

@@ -113,7 +113,37 @@ async def splice(source: TcpChannel, sink: TcpChannel, pipes: Pipes, moved: Call
         await source.watch.wait_readable()
 
 
-async def _burst(source: TcpChannel, sink: TcpChannel, pipes: Pipes, pipe: Pipe, moved: Callable[[int], None]) -> int:
+async def splice_some(
+    source: TcpChannel,
+    sink: TcpChannel,
+    pipes: Pipes,
+    most: int,
+    taken: Callable[[int], None],
+    moved: Callable[[int], None],
+) -> int:
+    """Move what there is at `source` now, but no byte more than `most`: what follows is another message's. How many
+    bytes it was; 0 as well when no pipe is to be had.
+
+    As `splice`; `taken` is told what has left the source, be it lost afterwards or not, and SourceBroke says whose
+    error it is.
+    """
+    pipe = pipes.take()
+    return 0 if pipe is None else await _burst(source, sink, pipes, pipe, moved, most, taken)
+
+
+class SourceBroke(OSError):
+    """It was the source."""
+
+
+async def _burst(
+    source: TcpChannel,
+    sink: TcpChannel,
+    pipes: Pipes,
+    pipe: Pipe,
+    moved: Callable[[int], None],
+    most: int = sys.maxsize,
+    taken: Callable[[int], None] | None = None,
+) -> int:
     """Move what there is at `source` now, and give `pipe` back. How many bytes it was."""
     total, empty = 0, True
     turn = source.watch.driver.turn
@@ -121,15 +151,24 @@ async def _burst(source: TcpChannel, sink: TcpChannel, pipes: Pipes, pipe: Pipe,
         while True:
             try:
                 # the pipe is empty, so that "would block" is the source's word
-                size = os.splice(source.socket.fileno(), pipe.inlet, pipe.capacity, flags=os.SPLICE_F_NONBLOCK)
+                size = os.splice(
+                    source.socket.fileno(), pipe.inlet, min(pipe.capacity, most), flags=os.SPLICE_F_NONBLOCK
+                )
             except BlockingIOError:
                 return total
+            except OSError as error:
+                raise SourceBroke(*error.args) from error
             if not size:
                 return total
             empty = False
+            if taken is not None:
+                taken(size)
             await _drain(pipe, size, sink, moved)
             empty = True
             total += size
+            most -= size
+            if not most:
+                return total
             await turn()  # there may be more at once: others first (the driver's third rule)
     finally:
         pipes.give_back(pipe, empty=empty)

@@ -64,6 +64,11 @@ class LengthDecoder:
         self.leftover = data[remaining:]
         return [data[:remaining]]
 
+    def skip(self, size: int) -> None:
+        """So many bytes of the body, at most all that remain, have gone another way."""
+        self.remaining -= size
+        self.done = self.remaining == 0
+
     def finish(self) -> None:
         """Raises ProtocolError("truncated-body") if bytes are missing (RFC 9112 section 8)."""
         if not self.done:

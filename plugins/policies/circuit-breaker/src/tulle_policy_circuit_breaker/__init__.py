@@ -27,6 +27,7 @@ from tulle_plugin_api import (
     Exchange,
     Failure,
     Handler,
+    Move,
     Percent,
     Policy,
     Position,
@@ -36,6 +37,7 @@ from tulle_plugin_api import (
     WrappedBody,
     duration,
     hookimpl,
+    pass_by,
 )
 
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -344,6 +346,10 @@ class _Leaving(WrappedBody):
         if not piece:
             self._leave()
         return piece
+
+    async def pass_by(self, move: Move) -> None:
+        """The end is read; what comes before it may be unseen."""
+        await pass_by(self.inner, move)
 
     async def aclose(self) -> None:
         self._leave()

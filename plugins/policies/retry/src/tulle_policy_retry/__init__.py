@@ -22,6 +22,7 @@ from tulle_plugin_api import (
     Exchange,
     Failure,
     Handler,
+    Move,
     Percent,
     Policy,
     Position,
@@ -31,6 +32,7 @@ from tulle_plugin_api import (
     WrappedBody,
     duration,
     hookimpl,
+    pass_by,
 )
 
 REPLAY_BYTES = 64 * 1024
@@ -301,6 +303,11 @@ class _Replay(WrappedBody):
                 self._kept.clear()
                 self._next = 0
         return piece
+
+    async def pass_by(self, move: Move) -> None:
+        """Once there is nothing to keep any more."""
+        if not self.whole:
+            await pass_by(self.inner, move)
 
 
 @hookimpl

@@ -15,6 +15,7 @@ from tulle_plugin_api import (
     Duration,
     Exchange,
     Handler,
+    Move,
     Policy,
     Position,
     Response,
@@ -22,6 +23,7 @@ from tulle_plugin_api import (
     TimedOut,
     WrappedBody,
     hookimpl,
+    pass_by,
 )
 
 
@@ -106,6 +108,14 @@ class _TimedBody(WrappedBody):
             raise TimedOut(self._error)
         with self._runtime.timeout(left, self._error):
             return await self.inner.read()
+
+    async def pass_by(self, move: Move) -> None:
+        """Within what is left of the time."""
+        left = self._deadline - self._runtime.now()
+        if left <= 0:
+            raise TimedOut(self._error)
+        with self._runtime.timeout(left, self._error):
+            await pass_by(self.inner, move)
 
 
 class _IdleBody(WrappedBody):
