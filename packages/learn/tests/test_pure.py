@@ -2,10 +2,12 @@
 
 import json
 import os
+import threading
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
 import pytest
+from tulle_lab.state import StateFolder
 from tulle_learn import form, new, screen, stage, verify, work
 from tulle_learn import lesson as lessons
 from tulle_learn import progress as progress_file
@@ -14,8 +16,9 @@ from tulle_learn.errors import LearnError
 from tulle_learn.lesson import Failure, Wrong
 from tulle_learn.loop import Do, Loop
 from tulle_learn.progress import Progress
+from tulle_learn.shell import Shell
 from tulle_learn.verdict import Mismatch, Observation, See, Verdict
-from tulle_learn.workbench import load_check
+from tulle_learn.workbench import Workbench, load_check
 
 GOOD = Verdict((Observation(1, "shares", "20 each", "20 each", True),), 1.0)
 BAD = Verdict((Observation(1, "shares", "60 and 0", "20 each", False, "one pod has all the work"),), 1.0)
@@ -123,6 +126,61 @@ def test_where_one_resumes(course):
 # --- the loop ---------------------------------------------------------------------------------------------
 
 
+def test_the_previous_lesson_is_opened_and_before_the_first_there_is_none(loop, course):
+    after, do = loop.press("p")
+    assert (do, after.lesson, after.text) == (Do.NOTHING, course[0], "This is the first lesson.")
+    second, _ = loop.press("n")
+    first, do = second.press("p")
+    assert (do, first.lesson, first.progress.current) == (Do.OPEN, course[0], course[0].topic)
+
+
+def test_after_the_last_lesson_it_says_which_are_not_passed(course):
+    last = Loop(course, course[1], Progress())
+    assert "Not passed yet: 1" in last.seen(GOOD).text
+    assert "you have passed them all" in Loop(course, course[1], Progress().with_passed(course[0])).seen(GOOD).text
+
+
+def test_a_hints_code_keeps_the_indentation_of_its_first_line_and_says_how_to_go_on(course):
+    one, two = lessons.hints("## 1. Look\n\n    if a:\n        b\n\n## 2. Use\nwords\n")
+    assert one == "    if a:\n        b"
+    shown = screen.hint(course[0], 1, "tulle learn hint 1 again")
+    assert shown.endswith("(there are two more: tulle learn hint 1 again)")
+    assert screen.hint(course[0], 3).endswith("(that was the last one)")
+    assert two == "words"
+
+
+def test_the_loop_keeps_what_another_terminal_has_passed_meanwhile(course, loop, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    shell = Shell(loop, bench=None)
+    progress_file.save(shell.progress_path, Progress().with_passed(course[1]))  # `tulle learn check 2`, elsewhere
+    shell._reread()
+    assert shell.loop.progress.has_passed(course[1])
+    assert shell.loop.progress.current == course[0].topic
+
+
+def test_two_checks_in_one_lab_wait_for_one_another(tmp_path):
+    one = Workbench(StateFolder(tmp_path / "lab"), tmp_path)
+    two = Workbench(StateFolder(tmp_path / "lab"), tmp_path)
+    told, began = threading.Event(), threading.Event()
+
+    def wait():
+        with two._alone(lambda text: told.set()):
+            began.set()
+
+    with one._alone(lambda text: pytest.fail("nobody else is there")):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert told.wait(10)
+        assert not began.is_set()
+    thread.join(10)
+    assert began.is_set()
+
+
+def test_a_failure_says_what_the_code_raised(loop):
+    seen = Observation(1, "shares", "a 500", "20 each", False, "nobody answers", "NameError: team")
+    assert "your code:   NameError: team" in screen.verdict(loop.lesson, Verdict((seen,)))
+
+
 def test_hints_come_one_layer_at_a_time_and_stay_at_the_last(loop):
     for layer in (1, 2, 3, 3):
         loop, do = loop.press("h")
@@ -212,6 +270,34 @@ def test_the_stage_is_an_installed_distribution_with_its_entry_point(course, tmp
     assert [(one.group, one.name, one.value) for one in found.entry_points] == [
         ("tulle", "balancer-lesson", "lesson_balancer")
     ]
+
+
+def test_pip_is_asked_once_and_then_modules_are_written_over_what_it_installed(tmp_path, monkeypatch):
+    pytest.importorskip("hatchling")
+    source, target, name = tmp_path / "mine", tmp_path / "stage", "tulle-balancer-sticky"
+    module = source / name / "src" / "tulle_balancer_sticky" / "__init__.py"
+    module.parent.mkdir(parents=True)
+    module.write_text("x = 1\n")
+    project = source / name / "pyproject.toml"
+    project.write_text(f'''
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+[project]
+name = "{name}"
+version = "1"
+[tool.hatch.build.targets.wheel]
+packages = ["src/tulle_balancer_sticky"]
+''')
+    stage.install(target, source, name)
+    assert next(target.glob("*.dist-info")).name == "tulle_balancer_sticky-1.dist-info"
+    monkeypatch.setattr("sys.executable", "/bin/false")  # from here on, whoever asks pip fails
+    module.write_text("x = 2\n")
+    stage.install(target, source, name)
+    assert (target / "tulle_balancer_sticky" / "__init__.py").read_text() == "x = 2\n"
+    project.write_text(project.read_text().replace('"1"', '"2"'))
+    with pytest.raises(Mismatch, match="installing"):
+        stage.install(target, source, name)
 
 
 def test_the_stage_never_holds_files_of_two_sources(tmp_path):

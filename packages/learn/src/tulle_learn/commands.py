@@ -38,6 +38,12 @@ class _Course:
 
         return lesson.find(self.lessons, word) if word else self.progress.resume(self.lessons)
 
+    def reread(self) -> None:
+        """What the file says now."""
+        from tulle_learn import progress as progress_file
+
+        self.progress = progress_file.load(self.path)
+
     def keep(self, progress: Progress) -> None:
         from tulle_learn import progress as progress_file
 
@@ -130,6 +136,7 @@ def check_command(word: str, output: str) -> None:
     lesson = course.chosen(word)
     work.prepare(lesson)
     verdict = _bench().judge(lesson, lesson.mine, lambda text: click.echo(text, err=True))
+    course.reread()  # a check takes a while: another terminal may have passed a lesson meanwhile
     progress = course.progress.opened(lesson)
     course.keep(progress.with_passed(lesson) if verdict.passed else progress)
     if output == "json":
@@ -138,10 +145,14 @@ def check_command(word: str, output: str) -> None:
         click.echo(screen.verdict(lesson, verdict))
         if verdict.passed:
             after = course.progress.after(lesson, course.lessons)
+            left = [str(one.number) for one in course.lessons if not course.progress.has_passed(one)]
             click.echo(
                 f"tulle learn solution {lesson.number} shows ours"
-                + (f"; next: tulle learn start {after.number}" if after != lesson else "")
-            )
+                + (
+                    f"; next: tulle learn start {after.number}" if after != lesson else
+                    f"; not passed yet: {', '.join(left)}" if left else "; you have passed all lessons"
+                )
+            )  # fmt: skip
         else:
             click.echo(f"tulle learn hint {lesson.number}")
     sys.exit(0 if verdict.passed else 1)
@@ -156,7 +167,7 @@ def hint_command(word: str) -> None:
     course = _course()
     lesson = course.chosen(word)
     course.keep(course.progress.with_hint(lesson))
-    click.echo(screen.hint(lesson, course.progress.hints_seen(lesson)))
+    click.echo(screen.hint(lesson, course.progress.hints_seen(lesson), f"tulle learn hint {lesson.number} again"))
 
 
 @learn.command("reset")

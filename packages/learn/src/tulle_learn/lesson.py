@@ -175,7 +175,7 @@ def objectives(readme: str) -> tuple[str, ...]:
 def hints(text: str) -> tuple[str, ...]:
     """The layers of hints.md, in order."""
     parts = re.split(r"^## \d\. [^\n]*\n", text, flags=re.MULTILINE)
-    return tuple(part.strip() for part in parts[1:])
+    return tuple(part.strip("\n").rstrip() for part in parts[1:])  # code keeps its first line's indentation
 
 
 def _text(path: Path) -> str:

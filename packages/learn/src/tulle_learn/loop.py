@@ -51,13 +51,18 @@ class Loop:
         if verdict.passed:
             progress = progress.with_passed(self.lesson)
             last = self.lesson == self.lessons[-1]
-            text += "\n\nThat was the last lesson." if last else "\n\nn for the next lesson, s for our solution."
+            left = [str(one.number) for one in self.lessons if not progress.has_passed(one)]
+            text += "\n\n" + (
+                "n for the next lesson, s for our solution." if not last else
+                f"That was the last lesson. Not passed yet: {', '.join(left)} (p goes back)." if left else
+                "That was the last lesson, and you have passed them all. s for our solution."
+            )  # fmt: skip
         return replace(self, progress=progress, text=text)
 
     def _hint(self) -> tuple[Loop, Do]:
         progress = self.progress.with_hint(self.lesson)
         return replace(
-            self, progress=progress, text=screen.hint(self.lesson, progress.hints_seen(self.lesson))
+            self, progress=progress, text=screen.hint(self.lesson, progress.hints_seen(self.lesson), "h again")
         ), Do.NOTHING
 
     def _next(self) -> tuple[Loop, Do]:
@@ -65,6 +70,12 @@ class Loop:
         if after == self.lesson:
             return replace(self, text="This is the last lesson."), Do.NOTHING
         return replace(self, lesson=after, progress=self.progress.opened(after), text=""), Do.OPEN
+
+    def _previous(self) -> tuple[Loop, Do]:
+        before = [one for one in self.lessons if one.number < self.lesson.number]
+        if not before:
+            return replace(self, text="This is the first lesson."), Do.NOTHING
+        return replace(self, lesson=before[-1], progress=self.progress.opened(before[-1]), text=""), Do.OPEN
 
     def _list(self) -> tuple[Loop, Do]:
         return replace(self, text=screen.table(self.lessons, self.progress, self.lesson)), Do.NOTHING
@@ -90,6 +101,7 @@ class Loop:
 _KEYS: dict[str, Callable[[Loop], tuple[Loop, Do]]] = {
     "h": Loop._hint,
     "n": Loop._next,
+    "p": Loop._previous,
     "l": Loop._list,
     "c": Loop._check,
     "r": Loop._reset,

@@ -217,6 +217,17 @@ class Mesh:
             return ""
         return "".join(parts)
 
+    def logs_of(self, deployment: str, namespace: str = "demo", tail: int = 400) -> str:
+        """What all containers of a Deployment's pods wrote, init containers among them. Raises LabError."""
+        names = [
+            (pod["metadata"]["name"], container["name"])
+            for pod in self._pods_of(deployment, namespace)
+            for kind in ("initContainers", "containers")
+            for container in pod.get("spec", {}).get(kind) or ()
+        ]
+        parts = [self.logs(pod, container, namespace, tail) for pod, container in names]
+        return "".join(part if part.endswith("\n") or not part else part + "\n" for part in parts)
+
     # --- the sample application -------------------------------------------------------------------------------
 
     def knobs(self, pods: Sequence[Pod], **knobs: object) -> None:

@@ -17,7 +17,7 @@ from tulle_learn.progress import LAYERS, Progress
 from tulle_learn.verdict import Observation, Verdict
 
 _BAR = 30
-KEYS = "[c]heck  [h]int  [n]ext  [l]ist  [r]eset  [s]olution  [q]uit"
+KEYS = "[c]heck  [h]int  [n]ext  [p]revious  [l]ist  [r]eset  [s]olution  [q]uit"
 
 
 def short(path: Path) -> str:
@@ -63,6 +63,7 @@ def verdict(lesson: Lesson, found: Verdict) -> str:
         lines += _pair("saw", seen.observed)
         if not seen.holds:
             lines += _pair("expected", seen.expected)
+            lines += _pair("your code", seen.raised) if seen.raised else []
             lines += _pair("which means", seen.meaning) if seen.meaning else []
             lines += _pair("objective", _objective(lesson, seen)) if seen.objective else []
     if found.passed:
@@ -84,11 +85,11 @@ def _pair(label: str, text: str) -> list[str]:
     return [f"    {label + ':':<12} {first}", *(f"    {'':<12} {line}" for line in rest)]
 
 
-def hint(lesson: Lesson, layer: int) -> str:
-    """Layer 1 to 3. Code (indented by four) keeps its lines, prose is wrapped."""
+def hint(lesson: Lesson, layer: int, again: str = "h") -> str:
+    """Layer 1 to 3. Code (indented by four) keeps its lines, prose is wrapped. `again` is what gives the next one."""
     lines = []
     for line in lesson.hints[layer - 1].splitlines():
         lines += [line] if line.startswith("    ") else textwrap.wrap(line, 96, break_on_hyphens=False) or [""]
-    more = {1: "\n(there are two more: h again)", 2: "\n(there is one more: h again)"}.get(layer, "")
+    more = {1: f"there are two more: {again}", 2: f"there is one more: {again}"}.get(layer, "that was the last one")
     text = textwrap.indent("\n".join(lines), "  ")
-    return f"{click.style(f'Hint {layer} of {LAYERS}', bold=True)}\n{text}{more}"
+    return f"{click.style(f'Hint {layer} of {LAYERS}', bold=True)}\n{text}\n({more})"

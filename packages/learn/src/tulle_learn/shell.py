@@ -46,6 +46,7 @@ class Shell:
             while True:
                 key = _key(fd, _LOOK)
                 if key:
+                    self._reread()
                     self.loop, do = self.loop.press(key)
                     progress_file.save(self.progress_path, self.loop.progress)
                     if do is Do.QUIT:
@@ -58,6 +59,11 @@ class Shell:
                     files = self._settled(now)
                     self._check()
         click.echo("\nThe lab goes on (`tulle lab down` ends it). `tulle learn` resumes here.")
+
+    def _reread(self) -> None:
+        """What the file says: a lesson may have been passed, or a hint seen, in another terminal."""
+        found = progress_file.load(self.progress_path).opened(self.loop.lesson)
+        self.loop = Loop(**{**vars(self.loop), "progress": found})
 
     def _settled(self, now: tuple[tuple[str, int, int], ...]) -> tuple[tuple[str, int, int], ...]:
         while True:
@@ -81,7 +87,7 @@ class Shell:
 
     def _open(self) -> None:
         work.prepare(self.loop.lesson)
-        self.loop = Loop(**{**vars(self.loop), "progress": self.loop.progress.opened(self.loop.lesson)})
+        self._reread()
         progress_file.save(self.progress_path, self.loop.progress)
 
     def _check(self) -> None:
@@ -92,6 +98,7 @@ class Shell:
         except LearnError as error:
             self.loop = Loop(**{**vars(self.loop), "text": str(error)})
         else:
+            self._reread()
             self.loop = self.loop.seen(Verdict(verdict.observations, time.monotonic() - began))
         progress_file.save(self.progress_path, self.loop.progress)
         self._draw()

@@ -32,7 +32,10 @@ def ask(connection: http.client.HTTPConnection, spec: dict[str, Any], path: str,
         connection.request(spec["method"], path, spec["body"].encode() or None, headers)
         answer = connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
-        found = {"status": answer.status, "headers": {k.lower(): v for k, v in answer.getheaders()}, "text": text}
+        fields: dict[str, str] = {}
+        for name, value in answer.getheaders():  # a field may be there several times (RFC 9110 section 5.3)
+            fields[name.lower()] = f"{fields[name.lower()]}, {value}" if name.lower() in fields else value
+        found = {"status": answer.status, "headers": fields, "text": text}
     except (OSError, http.client.HTTPException) as error:
         connection.close()
         found = {"status": 0, "headers": {}, "text": "", "error": f"{type(error).__name__}: {error}"}

@@ -21,6 +21,8 @@ class Observation:
     holds: bool
     meaning: str = ""
     """Of a failure: what it does to somebody who uses the mesh, and where to look."""
+    raised: str = ""
+    """What the learner's code raised meanwhile, out of the logs (complaints.py)."""
 
     def to_json(self) -> dict[str, Any]:
         """As `-o json` prints it."""

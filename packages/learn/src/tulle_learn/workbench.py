@@ -6,6 +6,8 @@ is wrong with the machine or the lab as a LearnError.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -13,7 +15,9 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +28,7 @@ from tulle_lab.launch.start import start
 from tulle_lab.state import StateFolder
 
 from tulle_learn import stage
+from tulle_learn.complaints import complaints
 from tulle_learn.errors import LearnError
 from tulle_learn.lesson import Lesson
 from tulle_learn.mesh import Mesh
@@ -39,6 +44,10 @@ _LOOK = 1.5
 _ENDINGS = 2
 """Restarts after which a program is believed to end at once, each time."""
 _SYSTEM = "tulle-system"
+_NOT_READY = {
+    "tulle-control-plane": "The control plane is ready when its catalog has yielded Synced: it has told everything.",
+}
+"""What it means that one of Tulle's own programs runs, and does not get ready."""
 
 
 class Workbench:
@@ -53,10 +62,14 @@ class Workbench:
     # --- the lab --------------------------------------------------------------------------------------------
 
     def open(self, lesson: Lesson, source: Path, say: Say) -> Observation | None:
-        """Have the lab of `lesson` running, with the exercise in `source` in it.
+        """Have the lab of `lesson` running, with the exercise in `source` in it. Waits while another one judges here.
 
         Returns what is wrong with the exercise, if it is that. Raises LearnError when there can be no lab.
         """
+        with self._alone(say):
+            return self._open(lesson, source, say)
+
+    def _open(self, lesson: Lesson, source: Path, say: Say) -> Observation | None:
         try:
             texts = stage.files(source)
             if self._is_open(lesson):
@@ -177,14 +190,15 @@ class Workbench:
         texts = stage.files(source)
         if not first:
             self._config_map(lesson, texts)
-        for target in lesson.settings.reload:
-            namespace, deployment = target.split("/")
-            try:
-                if not first:
-                    self.mesh.renew(deployment, namespace)
-                self._ready(deployment, namespace, _UP if first else _RELOAD)
-            except LabError as error:
-                return self._does_not_run(deployment, namespace, error)
+        targets = [tuple(target.split("/")) for target in lesson.settings.reload]
+        for system in (True, False):  # Tulle's own parts together, and before the pods that they admit and configure
+            part = [target for target in targets if (target[0] == _SYSTEM) is system]
+            for step in (self._renew, self._ready) if not first else (self._ready,):
+                for namespace, deployment in part:
+                    try:
+                        step(deployment, namespace, _UP if first else _RELOAD)
+                    except LabError as error:
+                        return self._does_not_run(deployment, namespace, error)
         # only now the rest: it may need what the exercise is (a control plane, a webhook)
         self.client.ask("ready", {"keys": _deployments(lesson), "timeout": _UP})
         for name in lesson.settings.apply:
@@ -192,6 +206,9 @@ class Workbench:
             if wrong is not None:
                 return wrong
         return None
+
+    def _renew(self, deployment: str, namespace: str, seconds: float) -> None:
+        self.mesh.renew(deployment, namespace, seconds)
 
     def _ready(self, deployment: str, namespace: str, seconds: float) -> None:
         """Wait until it is ready. Raises LabError; early when it keeps ending, since waiting would not mend that."""
@@ -204,9 +221,14 @@ class Workbench:
                     raise
 
     def _does_not_run(self, deployment: str, namespace: str, error: LabError) -> Observation:
-        said = self.mesh.logs(f"deploy/{deployment}", namespace=namespace, tail=8).rstrip()
-        why = f"{error.why or error.what}".strip() + (f"\nIts last words:\n{said}" if said else "")
-        return Observation(0, f"starting {namespace}/{deployment} with your files", why, "it runs and is ready", False)
+        said = self.mesh.logs_of(deployment, namespace, tail=8).rstrip()
+        why = f"{error.why or error.what}".strip()
+        if not all(line in why for line in said.splitlines()):
+            why += f"\nIts last words:\n{said}"
+        raised = "\n".join(complaints(self.mesh.logs_of(deployment, namespace)))
+        what = f"starting {namespace}/{deployment} with your files"
+        meaning = "" if raised else _NOT_READY.get(deployment, "")
+        return Observation(0, what, why, "it runs and is ready", False, meaning, raised)
 
     def _apply(self, name: str, texts: Mapping[str, str]) -> Observation | None:
         what = f"applying {name}"
@@ -237,14 +259,43 @@ class Workbench:
             said = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno}: {where.line})"
             why = "Something came back that the check cannot read: most likely not what the exercise says."
             see.observations.append(Observation(0, "reading what came back", said, "an answer", False, why))
-        return Verdict(tuple(see.observations), time.monotonic() - began)
+        seconds, raised = time.monotonic() - began, self._raised(lesson)
+        if raised and all(seen.holds for seen in see.observations):
+            why = "All that was asked went well, and yet it broke off somewhere: the mesh went on without it."
+            see.observations.append(Observation(0, "what your code raised meanwhile", raised, "nothing", False, why))
+        elif raised:
+            see.observations[-1] = replace(see.observations[-1], raised=raised)
+        return Verdict(tuple(see.observations), seconds)
 
     def judge(self, lesson: Lesson, source: Path, say: Say) -> Verdict:
-        """Everything: the lab up or reloaded with `source`, then the check."""
-        wrong = self.open(lesson, source, say)
-        if wrong is not None:
-            return Verdict((wrong,))
-        return self.check(lesson)
+        """Everything: the lab up or reloaded with `source`, then the check. Waits while another one judges here."""
+        with self._alone(say):
+            wrong = self._open(lesson, source, say)
+            if wrong is not None:
+                return Verdict((wrong,))
+            return self.check(lesson)
+
+    @contextmanager
+    def _alone(self, say: Say) -> Iterator[None]:
+        """One check at a time in this lab: two count one another's requests. The kernel lets go when we end."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "check.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                say("another terminal is checking in this lab: waiting for it ...")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _raised(self, lesson: Lesson) -> str:
+        """What the programs that run the exercise have logged of it."""
+        found: dict[str, None] = {}
+        for target in lesson.settings.reload:
+            namespace, deployment = target.split("/")
+            with contextlib.suppress(LabError):
+                for said in complaints(self.mesh.logs_of(deployment, namespace)):
+                    found.setdefault(said)
+        return "\n".join(found)
 
 
 def _deployments(lesson: Lesson) -> list[list[str]]:
