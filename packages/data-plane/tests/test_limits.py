@@ -13,6 +13,7 @@ from tulle_api.v1 import discovery_pb2 as pb
 from tulle_data_plane.errors import STATUS
 from tulle_data_plane.limits import LIMITS
 from tulle_data_plane.settings import BadSettings, Settings, from_environment
+from tulle_data_plane.shell.channel import RECEIVE_SIZE, TcpChannel
 from tulle_plugin_api import Address
 from tulle_testkit import http_upstream
 
@@ -254,3 +255,41 @@ async def test_a_rate_of_0_is_none(mesh, harness, mock_clock):
             await peer.exactly(9)
             await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             assert (await harness.Peer(stream).until()).startswith(b"HTTP/1.1 200 ")
+
+
+# --- what is not refused, but waits -----------------------------------------------------------------------------------
+
+
+@pytest.mark.trio
+async def test_pipelined_requests_are_read_ahead_by_one_read_at_most(mesh, harness, monkeypatch):
+    """README: 64 KiB of them; the rest waits in the kernel, and then at the client."""
+    read = {}
+    made = TcpChannel.__init__
+
+    def counted(channel, driver, connected, peer):
+        made(channel, driver, connected, peer)
+        recv = connected.recv
+
+        def counting(*args):
+            data = recv(*args)
+            read[peer] = read.get(peer, 0) + len(data)
+            return data
+
+        channel._recv = counting
+
+    monkeypatch.setattr(TcpChannel, "__init__", counted)
+    one = b"GET /%06d HTTP/1.1\r\nhost: a\r\n\r\n"
+    async with mesh() as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port, protocol=pb.PROTOCOL_HTTP1)
+        async with await m.dial() as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, b"".join(one % number for number in range(20_000)))
+            peer, head = await app.request()
+            assert head == one % 0
+            await trio.testing.wait_all_tasks_blocked()
+            (client,) = read
+            assert read[client] <= RECEIVE_SIZE < 20_000 * len(one % 0)
+            for number in range(1, 4):
+                await peer.send(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                assert await peer.until() == one % number, "in their order"
+            assert read[client] <= RECEIVE_SIZE
+            nursery.cancel_scope.cancel()

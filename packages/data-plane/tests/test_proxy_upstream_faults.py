@@ -3,6 +3,7 @@
 import h11
 import pytest
 import trio
+from tulle_data_plane.shell.channel import TcpChannel
 from tulle_testkit import Faults, fault_proxy, http_upstream
 
 pytestmark = pytest.mark.trio
@@ -244,6 +245,24 @@ async def test_a_request_with_an_effect_is_never_replayed(mesh, harness):
             answer = await client.answer()
             assert (answer.status, answer.reason) == (502, "upstream-reset")
         assert m.counter("pool_connects_total") == 1
+
+
+@pytest.mark.parametrize("method", ["POST", "CONNECT"])
+async def test_a_request_with_an_effect_of_which_nothing_was_taken_is_sent_again(mesh, harness, monkeypatch, method):
+    async with mesh() as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with m.client() as client:
+            peer = await kept(m, app, client)
+            # the reset has come, and the driver has not been told of it yet
+            monkeypatch.setattr(TcpChannel, "stale", lambda channel: False)
+            peer.reset()
+            target = "/" if method == "POST" else "app-b:80"
+            await client.stream.send_all(f"{method} {target} HTTP/1.1\r\nhost: app-b:80\r\n\r\n".encode())
+            peer, head = await app.request()
+            assert head.startswith(f"{method} {target} ".encode())
+            await peer.send(b"HTTP/1.1 403 x\r\ncontent-length: 0\r\n\r\n")
+            assert (await client.receive()).startswith(b"HTTP/1.1 403 ")
+        assert m.counter("pool_connects_total") == 2
 
 
 async def test_a_request_is_not_replayed_once_an_answer_has_begun(mesh, harness):

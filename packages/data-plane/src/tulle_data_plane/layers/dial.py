@@ -2,7 +2,8 @@
 
 Owns the choice between a kept and a new connection, and the one replay that HTTP allows: a kept connection may be
 closed by the server just as we use it; when not a byte of an answer came, the request is sent again on a new one, if
-that can do no harm (RFC 9112 section 9.3.1, RFC 9110 section 9.2.2).
+that can do no harm: its method is idempotent, or not a byte of it was taken (RFC 9112 section 9.3.1, RFC 9110 section
+9.2.2).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from tulle_plugin_api import Exchange, Failure, Handler, Response
 
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import AppRefused, BadAnswer, ConnectFailed, ConnectTimedOut, UpstreamBroke
-from tulle_data_plane.shell.http1_client import Nothing, exchange_over
+from tulle_data_plane.shell.http1_client import Nothing, Unsent, exchange_over
 from tulle_data_plane.shell.pool import Pool
 from tulle_data_plane.shell.relay import Tunnel
 from tulle_data_plane.wire import http1
@@ -43,8 +44,9 @@ def dial_http1(driver: Driver, pool: Pool, parser: http1.ResponseParser, *, trus
         if kept is not None:
             try:
                 response = await exchange_over(kept, exchange, driver, parser, give_back)
-            except Nothing:
-                if exchange.method not in IDEMPOTENT or not isinstance(exchange.body, bytes):
+            except Nothing as nothing:
+                harmless = exchange.method in IDEMPOTENT or isinstance(nothing, Unsent)
+                if not harmless or not isinstance(exchange.body, bytes):
                     raise
                 response = await exchange_over(await pool.connect(address), exchange, driver, parser, give_back)
         else:

@@ -37,6 +37,10 @@ class Nothing(UpstreamBroke):
     """The upstream closed a connection without a byte of an answer: on a kept one, the request may be replayed."""
 
 
+class Unsent(Nothing):
+    """And not a byte of the request has left."""
+
+
 async def exchange_over(
     channel: Channel, exchange: Exchange, driver: Driver, parser: http1.ResponseParser, release: Release
 ) -> Response:
@@ -52,8 +56,8 @@ async def exchange_over(
             data = _request(exchange, body)
             try:
                 sent = channel.send_some(data)
-            except OSError:
-                sent = len(data)  # see _send
+            except OSError as error:
+                return await _answer_unasked(channel, exchange, parser, release, error)
             if sent < len(data):
                 await _send(channel, data[sent:])
         else:
@@ -120,6 +124,19 @@ def _connect_head(exchange: Exchange) -> bytes:
         return http1.encode_request("CONNECT", exchange.authority, exchange.headers.block, http1.NO_BODY)
     except ValueError as error:
         raise PolicyFailed(str(error)) from error
+
+
+async def _answer_unasked(
+    channel: Channel, exchange: Exchange, parser: http1.ResponseParser, release: Release, error: OSError
+) -> Response:
+    """The connection takes not a byte of the request. An answer may be there all the same, as in `_send`."""
+    try:
+        buffer = await channel.recv()
+    except OSError:
+        buffer = b""
+    if not buffer:
+        raise Unsent(f"{channel.peer} takes no request: {error.strerror}")
+    return await _answer(channel, exchange, buffer, parser, release, None)
 
 
 async def _send(channel: Channel, data: bytes) -> None:
