@@ -10,6 +10,8 @@ from tulle_admission_controller.annotations import (
     annotation_warnings,
     read_options,
 )
+from tulle_admission_controller.containers import proxy_container
+from tulle_admission_controller.limits import LIMITS, LimitsError, parse_limits, variables
 from tulle_admission_controller.ports import PortsError, parse_ports, render_ports
 from tulle_admission_controller.quantity import QuantityError, check_cpu, check_memory, parse_quantity
 from tulle_admission_controller.settings import InjectSettings
@@ -144,3 +146,55 @@ def test_strangers_under_our_prefix_are_named():
     assert "did you mean tulle.dev/opaque-ports?" in warning
     [warning] = annotation_warnings({"tulle.dev/x": "1"})
     assert "known are" in warning
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_limits():
+    text = parse_limits(" head-bytes = 131072 ,body-rate=0, head-seconds=1.5,")
+    assert text == "head-bytes=131072,body-rate=0,head-seconds=1.5"
+    assert parse_limits(text) == text
+    assert variables(text) == (
+        ("TULLE_HEAD_BYTES", "131072"), ("TULLE_BODY_RATE", "0"), ("TULLE_HEAD_SECONDS", "1.5"),
+    )  # fmt: skip
+    assert (parse_limits(" , "), variables("")) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("head-bytes", '"head-bytes" is not name=value with a name of request-line-bytes, '),
+        ("heads=5", '"heads=5" is not name=value'),
+        ("head-bytes=131072,head-bytes=131073", "head-bytes is there twice"),
+        ("head-bytes=1.5", 'head-bytes: "1.5" is not 1024 to 1048576 bytes'),
+        ("head-bytes=1048577", "1024 to 1048576 bytes"),
+        ("head-seconds=0", "0.1 to 86400 seconds"),
+        ("head-seconds=", "0.1 to 86400 seconds"),
+        ("body-rate=-1", "0 to 100000000 bytes a second"),
+        ("head-fields=\u0668\u0668", "10 to 1000 fields"),
+        ("head-bytes=8192", r"request-line-bytes \(16384\) is more than head-bytes \(8192\)"),
+    ],
+)
+def test_limits_that_cannot_be(text, said):
+    with pytest.raises(LimitsError, match=said):
+        parse_limits(text)
+    assert annotation_problems({names.PROXY_LIMITS: text})[0].startswith("annotation tulle.dev/proxy-limits: ")
+
+
+def test_limits_reach_the_proxy_and_nothing_else_changes():
+    plain = inject({"metadata": {}, "spec": {"containers": [{"name": "app", "image": "a"}]}})
+    assert not any(name.replace("_", "-").lower().removeprefix("tulle-") in LIMITS for name in plain)
+    limited = inject({
+        "metadata": {"annotations": {names.PROXY_LIMITS: "idle-seconds=30"}},
+        "spec": {"containers": [{"name": "app", "image": "a"}]},
+    })
+    assert limited == {**plain, "TULLE_IDLE_SECONDS": "30"}
+
+
+def inject(pod):
+    """The environment of the proxy that a pod gets."""
+    annotations = pod["metadata"].get("annotations", {})
+    options = read_options(annotations, InjectSettings())
+    container = proxy_container(options, InjectSettings(), "deployment/app")
+    return {entry["name"]: entry["value"] for entry in container["env"] if "value" in entry}

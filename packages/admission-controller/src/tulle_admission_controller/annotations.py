@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from . import names
+from .limits import parse_limits
 from .ports import parse_ports, render_ports
 from .quantity import check_cpu, check_memory
 from .settings import LOG_LEVELS, InjectSettings
@@ -25,6 +26,7 @@ class ProxyOptions:
 
     image: str
     log_level: str
+    limits: str  # as limits.py writes them; empty: the proxy's own
     opaque_ports: str
     skip_inbound_ports: str
     skip_outbound_ports: str
@@ -74,6 +76,7 @@ READERS: dict[str, Callable[[str], str]] = {
     names.SKIP_OUTBOUND_PORTS: _ports,
     names.PROXY_IMAGE: _image,
     names.PROXY_LOG_LEVEL: _level,
+    names.PROXY_LIMITS: parse_limits,
     names.CPU_REQUEST: _cpu,
     names.CPU_LIMIT: _cpu,
     names.MEMORY_REQUEST: _memory,
@@ -123,6 +126,7 @@ def read_options(annotations: Mapping[str, str], settings: InjectSettings) -> Pr
     return ProxyOptions(
         image=get(names.PROXY_IMAGE, settings.proxy_image),
         log_level=get(names.PROXY_LOG_LEVEL, settings.log_level),
+        limits=get(names.PROXY_LIMITS, ""),
         opaque_ports=get(names.OPAQUE_PORTS, settings.opaque_ports),
         skip_inbound_ports=get(names.SKIP_INBOUND_PORTS, settings.skip_inbound_ports),
         skip_outbound_ports=get(names.SKIP_OUTBOUND_PORTS, settings.skip_outbound_ports),

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import names
 from .annotations import ProxyOptions
+from .limits import variables
 from .settings import InjectSettings
 
 _DOWNWARD = (
@@ -127,6 +128,7 @@ def _values(options: ProxyOptions, settings: InjectSettings, workload: str) -> t
         ("TULLE_EXPORTERS", settings.exporters),
         ("TULLE_LOG_LEVEL", options.log_level),
         ("TULLE_DRAIN_SECONDS", str(settings.drain_seconds)),
+        *variables(options.limits),
     )
 
 
