@@ -13,7 +13,7 @@ from math import inf
 from weakref import WeakValueDictionary
 
 from tulle_api.v1 import discovery_pb2 as pb
-from tulle_plugin_api import Address
+from tulle_plugin_api import Address, Handler
 
 from tulle_data_plane import stack
 from tulle_data_plane.driver import Signal
@@ -58,6 +58,7 @@ class Destinations:
         self._inbound_default = stack.inbound(pb.InboundPort(), host)
         # also the ports that have no configuration, for as long as a connection is served with it: it sees changes
         self._inbound_in_use: WeakValueDictionary[int, stack.Target] = WeakValueDictionary()
+        self._around_inbound: Callable[[stack.Target, Handler], Handler] | None = None
 
     # --- asked by connections ----------------------------------------------------------------------------
 
@@ -88,7 +89,33 @@ class Destinations:
         target = self._inbound_in_use.get(address.port)
         if target is None:
             target = self._inbound_in_use[address.port] = replace(self._inbound_default)
+            self._look_at(target)
         return target
+
+    def version_of(self, address: Address) -> str:
+        """Of the configuration in force for a destination, or ""."""
+        entry = self.entries.get(address)
+        return entry.version if entry is not None else ""
+
+    # --- looked at by explanations -----------------------------------------------------------------------------
+
+    def look_at_inbound(self, around: Callable[[stack.Target, Handler], Handler] | None) -> None:
+        """Put something around every inbound target's handler, also of those to come; None: take it off again."""
+        self._around_inbound = around
+        self._look_again()
+
+    def _look_again(self) -> None:
+        for target in {id(one): one for one in (*self.inbound.values(), *self._inbound_in_use.values())}.values():
+            self._look_at(target)
+
+    def _look_at(self, target: stack.Target) -> None:
+        # what was put around a handler knows it, so that a configuration that arrives meanwhile is looked at, too
+        plain: Handler = getattr(target.handler, "within", target.handler)
+        around = self._around_inbound
+        target.handler = plain
+        if around is not None:
+            target.handler = around(target, plain)
+            target.handler.within = plain  # type: ignore[attr-defined]
 
     # --- told by the control plane -------------------------------------------------------------------------
 
@@ -151,6 +178,8 @@ class Destinations:
         self.inbound = targets
         self._host.source.labels = dict(message.labels)
         self._inbound_in_use.update(targets)
+        if self._around_inbound is not None:
+            self._look_again()
 
     def disconnected(self) -> None:
         """The control plane is away: nobody waits for it. What is known stays in force."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVarTuple
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from tulle_plugin_api import (
     Direction,
@@ -19,6 +19,7 @@ from tulle_plugin_api import (
     Event,
     Exchange,
     Exporter,
+    Handler,
     Lease,
     Plugins,
     Terms,
@@ -146,6 +147,7 @@ class Host:
         self.faults = Faults(self.count, time.monotonic)  # also told before the driver runs
         self.blame = Blame()
         self.guards: WeakSet[Guard] = WeakSet()
+        self.named: WeakKeyDictionary[Handler, tuple[str, str]] = WeakKeyDictionary()  # policies': type and source
         self.ending: list[tuple[float, Background]] = []  # when, and whose configuration has been replaced
         self.random = random.Random()
         self.source = Source(

@@ -9,6 +9,7 @@ and routes.py's.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -110,7 +111,11 @@ class Build:
         if built is inner:
             return next  # it has nothing to do here, and need be neither crossed to nor guarded
         handler = _crossing(driver, built) if policy.uses_trio else built
-        return handler if guard is None else guard.around(handler, next)
+        if guard is not None:
+            handler = guard.around(handler, next)
+        with suppress(TypeError):  # no weak reference to it can be had: then it is not explained
+            host.named[handler] = spec.type, spec.source
+        return handler
 
     def _guard(self, policy: Policy[Any], spec: pb.Policy, config: Any, owner: str) -> Guard | None:
         """None for the mesh's own that are closed: what they raise denies the request in `rescue` all the same."""

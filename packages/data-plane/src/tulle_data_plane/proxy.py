@@ -65,13 +65,13 @@ class Proxy:
         self.driver = Driver()
         self.host = Host(self.driver, settings, plugins)
         self.telemetry = Telemetry()
-        self.reporting = Reporting(self.host, self.telemetry)
         self.lines = Lines()
         self.exporters = self._make_exporters(plugins)
         self.host.observe("telemetry", self.telemetry.observe, self.telemetry.opened)
         for name, exporter in self.exporters.items():
             self.host.add_exporter(name, exporter)
         self.control = ControlStream(self.host)
+        self.reporting = Reporting(self.host, self.telemetry, self.control.destinations)
         self._servers = {direction: self._server(direction) for direction in ("outbound", "inbound")}
         self.captures: dict[str, Capture] = {}
         for direction, lookup in (

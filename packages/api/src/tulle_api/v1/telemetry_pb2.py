@@ -24,37 +24,49 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tulle/v1/telemetry.proto\x12\x08tulle.v1\"\x8e\x02\n\rReportRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x17.tulle.v1.ReportingNodeR\x04node\x12\x1f\n\x0binterval_ms\x18\x02 \x01(\rR\nintervalMs\x12(\n\x04http\x18\x03 \x03(\x0b\x32\x14.tulle.v1.HttpSeriesR\x04http\x12%\n\x03tcp\x18\x04 \x03(\x0b\x32\x13.tulle.v1.TcpSeriesR\x03tcp\x12-\n\x06gauges\x18\x05 \x01(\x0b\x32\x15.tulle.v1.ProxyGaugesR\x06gauges\x12/\n\x07plugins\x18\x06 \x03(\x0b\x32\x15.tulle.v1.PluginFaultR\x07plugins\"\xa0\x01\n\rReportingNode\x12\x10\n\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x1a\n\x08workload\x18\x03 \x01(\tR\x08workload\x12\'\n\x0fservice_account\x18\x04 \x01(\tR\x0eserviceAccount\x12\x1a\n\x08instance\x18\x05 \x01(\tR\x08instance\"\xd4\x02\n\x04\x45\x64ge\x12\x31\n\tdirection\x18\x01 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12\x19\n\x08peer_pod\x18\x02 \x01(\tR\x07peerPod\x12%\n\x0epeer_namespace\x18\x03 \x01(\tR\rpeerNamespace\x12#\n\rpeer_workload\x18\x04 \x01(\tR\x0cpeerWorkload\x12\x18\n\x07service\x18\x05 \x01(\tR\x07service\x12+\n\x11service_namespace\x18\x06 \x01(\tR\x10serviceNamespace\x12!\n\x0cservice_port\x18\x07 \x01(\rR\x0bservicePort\x12\x14\n\x05route\x18\x08 \x01(\tR\x05route\x12\x18\n\x07\x62\x61\x63kend\x18\t \x01(\tR\x07\x62\x61\x63kend\x12\x18\n\x07secured\x18\n \x01(\x08R\x07secured\"\xb3\x02\n\nHttpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06status\x18\x02 \x01(\rR\x06status\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n\x08requests\x18\x04 \x01(\x04R\x08requests\x12\x1a\n\x08\x66\x61ilures\x18\x05 \x01(\x04R\x08\x66\x61ilures\x12\'\n\x0flatency_buckets\x18\x06 \x03(\x04R\x0elatencyBuckets\x12$\n\x0elatency_sum_us\x18\x07 \x01(\x04R\x0clatencySumUs\x12#\n\rrequest_bytes\x18\x08 \x01(\x04R\x0crequestBytes\x12%\n\x0eresponse_bytes\x18\t \x01(\x04R\rresponseBytes\"\xe8\x01\n\tTcpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06opened\x18\x02 \x01(\x04R\x06opened\x12\x16\n\x06\x63losed\x18\x03 \x01(\x04R\x06\x63losed\x12\x16\n\x06\x66\x61iled\x18\x04 \x01(\x04R\x06\x66\x61iled\x12\x1d\n\nsent_bytes\x18\x05 \x01(\x04R\tsentBytes\x12%\n\x0ereceived_bytes\x18\x06 \x01(\x04R\rreceivedBytes\x12)\n\x10open_connections\x18\x07 \x01(\x04R\x0fopenConnections\"u\n\x0bProxyGauges\x12%\n\x0eresident_bytes\x18\x01 \x01(\x04R\rresidentBytes\x12)\n\x10open_descriptors\x18\x02 \x01(\rR\x0fopenDescriptors\x12\x14\n\x05tasks\x18\x03 \x01(\rR\x05tasks\"m\n\x0bPluginFault\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x14\n\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n\x05\x65rror\x18\x03 \x01(\tR\x05\x65rror\x12\x1a\n\x08\x66\x61ilures\x18\x04 \x01(\x04R\x08\x66\x61ilures\"\xbb\x01\n\x0eReportResponse\x12;\n\rset_log_level\x18\x01 \x01(\x0b\x32\x15.tulle.v1.SetLogLevelH\x00R\x0bsetLogLevel\x12\x31\n\tstart_tap\x18\x02 \x01(\x0b\x32\x12.tulle.v1.StartTapH\x00R\x08startTap\x12.\n\x08stop_tap\x18\x03 \x01(\x0b\x32\x11.tulle.v1.StopTapH\x00R\x07stopTapB\t\n\x07\x63ommand\"#\n\x0bSetLogLevel\x12\x14\n\x05level\x18\x01 \x01(\tR\x05level\"s\n\x08StartTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x31\n\tdirection\x18\x02 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12$\n\x0emax_per_second\x18\x03 \x01(\rR\x0cmaxPerSecond\"\x19\n\x07StopTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_INBOUND\x10\x01\x12\x16\n\x12\x44IRECTION_OUTBOUND\x10\x02\x32L\n\tTelemetry\x12?\n\x06Report\x12\x17.tulle.v1.ReportRequest\x1a\x18.tulle.v1.ReportResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18tulle/v1/telemetry.proto\x12\x08tulle.v1\"\xdb\x02\n\rReportRequest\x12+\n\x04node\x18\x01 \x01(\x0b\x32\x17.tulle.v1.ReportingNodeR\x04node\x12\x1f\n\x0binterval_ms\x18\x02 \x01(\rR\nintervalMs\x12(\n\x04http\x18\x03 \x03(\x0b\x32\x14.tulle.v1.HttpSeriesR\x04http\x12%\n\x03tcp\x18\x04 \x03(\x0b\x32\x13.tulle.v1.TcpSeriesR\x03tcp\x12-\n\x06gauges\x18\x05 \x01(\x0b\x32\x15.tulle.v1.ProxyGaugesR\x06gauges\x12/\n\x07plugins\x18\x06 \x03(\x0b\x32\x15.tulle.v1.PluginFaultR\x07plugins\x12-\n\x08\x61\x63\x63ounts\x18\x07 \x03(\x0b\x32\x11.tulle.v1.AccountR\x08\x61\x63\x63ounts\x12\x1c\n\texpecting\x18\x08 \x03(\tR\texpecting\"\xa0\x01\n\rReportingNode\x12\x10\n\x03pod\x18\x01 \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\x02 \x01(\tR\tnamespace\x12\x1a\n\x08workload\x18\x03 \x01(\tR\x08workload\x12\'\n\x0fservice_account\x18\x04 \x01(\tR\x0eserviceAccount\x12\x1a\n\x08instance\x18\x05 \x01(\tR\x08instance\"\xd4\x02\n\x04\x45\x64ge\x12\x31\n\tdirection\x18\x01 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12\x19\n\x08peer_pod\x18\x02 \x01(\tR\x07peerPod\x12%\n\x0epeer_namespace\x18\x03 \x01(\tR\rpeerNamespace\x12#\n\rpeer_workload\x18\x04 \x01(\tR\x0cpeerWorkload\x12\x18\n\x07service\x18\x05 \x01(\tR\x07service\x12+\n\x11service_namespace\x18\x06 \x01(\tR\x10serviceNamespace\x12!\n\x0cservice_port\x18\x07 \x01(\rR\x0bservicePort\x12\x14\n\x05route\x18\x08 \x01(\tR\x05route\x12\x18\n\x07\x62\x61\x63kend\x18\t \x01(\tR\x07\x62\x61\x63kend\x12\x18\n\x07secured\x18\n \x01(\x08R\x07secured\"\xb3\x02\n\nHttpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06status\x18\x02 \x01(\rR\x06status\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12\x1a\n\x08requests\x18\x04 \x01(\x04R\x08requests\x12\x1a\n\x08\x66\x61ilures\x18\x05 \x01(\x04R\x08\x66\x61ilures\x12\'\n\x0flatency_buckets\x18\x06 \x03(\x04R\x0elatencyBuckets\x12$\n\x0elatency_sum_us\x18\x07 \x01(\x04R\x0clatencySumUs\x12#\n\rrequest_bytes\x18\x08 \x01(\x04R\x0crequestBytes\x12%\n\x0eresponse_bytes\x18\t \x01(\x04R\rresponseBytes\"\xe8\x01\n\tTcpSeries\x12\"\n\x04\x65\x64ge\x18\x01 \x01(\x0b\x32\x0e.tulle.v1.EdgeR\x04\x65\x64ge\x12\x16\n\x06opened\x18\x02 \x01(\x04R\x06opened\x12\x16\n\x06\x63losed\x18\x03 \x01(\x04R\x06\x63losed\x12\x16\n\x06\x66\x61iled\x18\x04 \x01(\x04R\x06\x66\x61iled\x12\x1d\n\nsent_bytes\x18\x05 \x01(\x04R\tsentBytes\x12%\n\x0ereceived_bytes\x18\x06 \x01(\x04R\rreceivedBytes\x12)\n\x10open_connections\x18\x07 \x01(\x04R\x0fopenConnections\"u\n\x0bProxyGauges\x12%\n\x0eresident_bytes\x18\x01 \x01(\x04R\rresidentBytes\x12)\n\x10open_descriptors\x18\x02 \x01(\rR\x0fopenDescriptors\x12\x14\n\x05tasks\x18\x03 \x01(\rR\x05tasks\"m\n\x0bPluginFault\x12\x16\n\x06plugin\x18\x01 \x01(\tR\x06plugin\x12\x14\n\x05state\x18\x02 \x01(\tR\x05state\x12\x14\n\x05\x65rror\x18\x03 \x01(\tR\x05\x65rror\x12\x1a\n\x08\x66\x61ilures\x18\x04 \x01(\x04R\x08\x66\x61ilures\"\xb9\x02\n\x0eReportResponse\x12;\n\rset_log_level\x18\x01 \x01(\x0b\x32\x15.tulle.v1.SetLogLevelH\x00R\x0bsetLogLevel\x12\x31\n\tstart_tap\x18\x02 \x01(\x0b\x32\x12.tulle.v1.StartTapH\x00R\x08startTap\x12.\n\x08stop_tap\x18\x03 \x01(\x0b\x32\x11.tulle.v1.StopTapH\x00R\x07stopTap\x12*\n\x06\x65xpect\x18\x04 \x01(\x0b\x32\x10.tulle.v1.ExpectH\x00R\x06\x65xpect\x12$\n\x04send\x18\x05 \x01(\x0b\x32\x0e.tulle.v1.SendH\x00R\x04send\x12*\n\x06\x66orget\x18\x06 \x01(\x0b\x32\x10.tulle.v1.ForgetH\x00R\x06\x66orgetB\t\n\x07\x63ommand\"#\n\x0bSetLogLevel\x12\x14\n\x05level\x18\x01 \x01(\tR\x05level\"s\n\x08StartTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x31\n\tdirection\x18\x02 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12$\n\x0emax_per_second\x18\x03 \x01(\rR\x0cmaxPerSecond\"\x19\n\x07StopTap\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\"8\n\x06\x45xpect\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n\x07seconds\x18\x02 \x01(\rR\x07seconds\"\xd2\x01\n\x04Send\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n\x07seconds\x18\x02 \x01(\rR\x07seconds\x12 \n\x0b\x64\x65stination\x18\x03 \x01(\tR\x0b\x64\x65stination\x12\x16\n\x06method\x18\x04 \x01(\tR\x06method\x12\x12\n\x04path\x18\x05 \x01(\tR\x04path\x12+\n\x06\x66ields\x18\x06 \x03(\x0b\x32\x13.tulle.v1.SentFieldR\x06\x66ields\x12\x1f\n\x0b\x65xpected_at\x18\x07 \x03(\tR\nexpectedAt\"5\n\tSentField\x12\x12\n\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value\"\x1e\n\x06\x46orget\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\"\xb9\x03\n\x07\x41\x63\x63ount\x12\x14\n\x05token\x18\x01 \x01(\tR\x05token\x12\x31\n\tdirection\x18\x02 \x01(\x0e\x32\x13.tulle.v1.DirectionR\tdirection\x12\x18\n\x07problem\x18\x03 \x01(\tR\x07problem\x12$\n\x05steps\x18\x04 \x03(\x0b\x32\x0e.tulle.v1.StepR\x05steps\x12\x16\n\x06status\x18\x05 \x01(\rR\x06status\x12\x16\n\x06reason\x18\x06 \x01(\tR\x06reason\x12\x14\n\x05route\x18\x07 \x01(\tR\x05route\x12\x18\n\x07\x62\x61\x63kend\x18\x08 \x01(\tR\x07\x62\x61\x63kend\x12\x1a\n\x08\x61ttempts\x18\t \x01(\rR\x08\x61ttempts\x12\x1f\n\x0b\x61nswered_us\x18\n \x01(\x04R\nansweredUs\x12\x19\n\x08\x65nded_us\x18\x0b \x01(\x04R\x07\x65ndedUs\x12\x1d\n\nbody_bytes\x18\x0c \x01(\x04R\tbodyBytes\x12\x18\n\x07version\x18\r \x01(\tR\x07version\x12\"\n\rbegan_unix_us\x18\x0e \x01(\x04R\x0b\x62\x65ganUnixUs\x12\x10\n\x03\x63ut\x18\x0f \x01(\x08R\x03\x63ut\"\xe6\x02\n\x04Step\x12\x14\n\x05\x64\x65pth\x18\x01 \x01(\rR\x05\x64\x65pth\x12\x12\n\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n\x04name\x18\x03 \x01(\tR\x04name\x12\x16\n\x06source\x18\x04 \x01(\tR\x06source\x12\x19\n\x08\x62\x65gan_us\x18\x05 \x01(\x04R\x07\x62\x65ganUs\x12\x19\n\x08\x65nded_us\x18\x06 \x01(\x04R\x07\x65ndedUs\x12\x18\n\x07outcome\x18\x07 \x01(\tR\x07outcome\x12\x16\n\x06status\x18\x08 \x01(\rR\x06status\x12\x16\n\x06reason\x18\t \x01(\tR\x06reason\x12\x16\n\x06\x64\x65tail\x18\n \x01(\tR\x06\x64\x65tail\x12\x14\n\x05notes\x18\x0b \x03(\tR\x05notes\x12\x10\n\x03pod\x18\x0c \x01(\tR\x03pod\x12\x1c\n\tnamespace\x18\r \x01(\tR\tnamespace\x12\x18\n\x07\x61\x64\x64ress\x18\x0e \x01(\tR\x07\x61\x64\x64ress\x12\x10\n\x03row\x18\x0f \x01(\rR\x03row*U\n\tDirection\x12\x19\n\x15\x44IRECTION_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44IRECTION_INBOUND\x10\x01\x12\x16\n\x12\x44IRECTION_OUTBOUND\x10\x02\x32L\n\tTelemetry\x12?\n\x06Report\x12\x17.tulle.v1.ReportRequest\x1a\x18.tulle.v1.ReportResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tulle.v1.telemetry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIRECTION']._serialized_start=1963
-  _globals['_DIRECTION']._serialized_end=2048
+  _globals['_DIRECTION']._serialized_start=3329
+  _globals['_DIRECTION']._serialized_end=3414
   _globals['_REPORTREQUEST']._serialized_start=39
-  _globals['_REPORTREQUEST']._serialized_end=309
-  _globals['_REPORTINGNODE']._serialized_start=312
-  _globals['_REPORTINGNODE']._serialized_end=472
-  _globals['_EDGE']._serialized_start=475
-  _globals['_EDGE']._serialized_end=815
-  _globals['_HTTPSERIES']._serialized_start=818
-  _globals['_HTTPSERIES']._serialized_end=1125
-  _globals['_TCPSERIES']._serialized_start=1128
-  _globals['_TCPSERIES']._serialized_end=1360
-  _globals['_PROXYGAUGES']._serialized_start=1362
-  _globals['_PROXYGAUGES']._serialized_end=1479
-  _globals['_PLUGINFAULT']._serialized_start=1481
-  _globals['_PLUGINFAULT']._serialized_end=1590
-  _globals['_REPORTRESPONSE']._serialized_start=1593
-  _globals['_REPORTRESPONSE']._serialized_end=1780
-  _globals['_SETLOGLEVEL']._serialized_start=1782
-  _globals['_SETLOGLEVEL']._serialized_end=1817
-  _globals['_STARTTAP']._serialized_start=1819
-  _globals['_STARTTAP']._serialized_end=1934
-  _globals['_STOPTAP']._serialized_start=1936
-  _globals['_STOPTAP']._serialized_end=1961
-  _globals['_TELEMETRY']._serialized_start=2050
-  _globals['_TELEMETRY']._serialized_end=2126
+  _globals['_REPORTREQUEST']._serialized_end=386
+  _globals['_REPORTINGNODE']._serialized_start=389
+  _globals['_REPORTINGNODE']._serialized_end=549
+  _globals['_EDGE']._serialized_start=552
+  _globals['_EDGE']._serialized_end=892
+  _globals['_HTTPSERIES']._serialized_start=895
+  _globals['_HTTPSERIES']._serialized_end=1202
+  _globals['_TCPSERIES']._serialized_start=1205
+  _globals['_TCPSERIES']._serialized_end=1437
+  _globals['_PROXYGAUGES']._serialized_start=1439
+  _globals['_PROXYGAUGES']._serialized_end=1556
+  _globals['_PLUGINFAULT']._serialized_start=1558
+  _globals['_PLUGINFAULT']._serialized_end=1667
+  _globals['_REPORTRESPONSE']._serialized_start=1670
+  _globals['_REPORTRESPONSE']._serialized_end=1983
+  _globals['_SETLOGLEVEL']._serialized_start=1985
+  _globals['_SETLOGLEVEL']._serialized_end=2020
+  _globals['_STARTTAP']._serialized_start=2022
+  _globals['_STARTTAP']._serialized_end=2137
+  _globals['_STOPTAP']._serialized_start=2139
+  _globals['_STOPTAP']._serialized_end=2164
+  _globals['_EXPECT']._serialized_start=2166
+  _globals['_EXPECT']._serialized_end=2222
+  _globals['_SEND']._serialized_start=2225
+  _globals['_SEND']._serialized_end=2435
+  _globals['_SENTFIELD']._serialized_start=2437
+  _globals['_SENTFIELD']._serialized_end=2490
+  _globals['_FORGET']._serialized_start=2492
+  _globals['_FORGET']._serialized_end=2522
+  _globals['_ACCOUNT']._serialized_start=2525
+  _globals['_ACCOUNT']._serialized_end=2966
+  _globals['_STEP']._serialized_start=2969
+  _globals['_STEP']._serialized_end=3327
+  _globals['_TELEMETRY']._serialized_start=3416
+  _globals['_TELEMETRY']._serialized_end=3492
 # @@protoc_insertion_point(module_scope)

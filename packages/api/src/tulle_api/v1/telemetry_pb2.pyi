@@ -17,20 +17,24 @@ DIRECTION_INBOUND: Direction
 DIRECTION_OUTBOUND: Direction
 
 class ReportRequest(_message.Message):
-    __slots__ = ("node", "interval_ms", "http", "tcp", "gauges", "plugins")
+    __slots__ = ("node", "interval_ms", "http", "tcp", "gauges", "plugins", "accounts", "expecting")
     NODE_FIELD_NUMBER: _ClassVar[int]
     INTERVAL_MS_FIELD_NUMBER: _ClassVar[int]
     HTTP_FIELD_NUMBER: _ClassVar[int]
     TCP_FIELD_NUMBER: _ClassVar[int]
     GAUGES_FIELD_NUMBER: _ClassVar[int]
     PLUGINS_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTING_FIELD_NUMBER: _ClassVar[int]
     node: ReportingNode
     interval_ms: int
     http: _containers.RepeatedCompositeFieldContainer[HttpSeries]
     tcp: _containers.RepeatedCompositeFieldContainer[TcpSeries]
     gauges: ProxyGauges
     plugins: _containers.RepeatedCompositeFieldContainer[PluginFault]
-    def __init__(self, node: _Optional[_Union[ReportingNode, _Mapping]] = ..., interval_ms: _Optional[int] = ..., http: _Optional[_Iterable[_Union[HttpSeries, _Mapping]]] = ..., tcp: _Optional[_Iterable[_Union[TcpSeries, _Mapping]]] = ..., gauges: _Optional[_Union[ProxyGauges, _Mapping]] = ..., plugins: _Optional[_Iterable[_Union[PluginFault, _Mapping]]] = ...) -> None: ...
+    accounts: _containers.RepeatedCompositeFieldContainer[Account]
+    expecting: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, node: _Optional[_Union[ReportingNode, _Mapping]] = ..., interval_ms: _Optional[int] = ..., http: _Optional[_Iterable[_Union[HttpSeries, _Mapping]]] = ..., tcp: _Optional[_Iterable[_Union[TcpSeries, _Mapping]]] = ..., gauges: _Optional[_Union[ProxyGauges, _Mapping]] = ..., plugins: _Optional[_Iterable[_Union[PluginFault, _Mapping]]] = ..., accounts: _Optional[_Iterable[_Union[Account, _Mapping]]] = ..., expecting: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ReportingNode(_message.Message):
     __slots__ = ("pod", "namespace", "workload", "service_account", "instance")
@@ -133,14 +137,20 @@ class PluginFault(_message.Message):
     def __init__(self, plugin: _Optional[str] = ..., state: _Optional[str] = ..., error: _Optional[str] = ..., failures: _Optional[int] = ...) -> None: ...
 
 class ReportResponse(_message.Message):
-    __slots__ = ("set_log_level", "start_tap", "stop_tap")
+    __slots__ = ("set_log_level", "start_tap", "stop_tap", "expect", "send", "forget")
     SET_LOG_LEVEL_FIELD_NUMBER: _ClassVar[int]
     START_TAP_FIELD_NUMBER: _ClassVar[int]
     STOP_TAP_FIELD_NUMBER: _ClassVar[int]
+    EXPECT_FIELD_NUMBER: _ClassVar[int]
+    SEND_FIELD_NUMBER: _ClassVar[int]
+    FORGET_FIELD_NUMBER: _ClassVar[int]
     set_log_level: SetLogLevel
     start_tap: StartTap
     stop_tap: StopTap
-    def __init__(self, set_log_level: _Optional[_Union[SetLogLevel, _Mapping]] = ..., start_tap: _Optional[_Union[StartTap, _Mapping]] = ..., stop_tap: _Optional[_Union[StopTap, _Mapping]] = ...) -> None: ...
+    expect: Expect
+    send: Send
+    forget: Forget
+    def __init__(self, set_log_level: _Optional[_Union[SetLogLevel, _Mapping]] = ..., start_tap: _Optional[_Union[StartTap, _Mapping]] = ..., stop_tap: _Optional[_Union[StopTap, _Mapping]] = ..., expect: _Optional[_Union[Expect, _Mapping]] = ..., send: _Optional[_Union[Send, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ...) -> None: ...
 
 class SetLogLevel(_message.Message):
     __slots__ = ("level",)
@@ -163,3 +173,111 @@ class StopTap(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     id: str
     def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class Expect(_message.Message):
+    __slots__ = ("token", "seconds")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    seconds: int
+    def __init__(self, token: _Optional[str] = ..., seconds: _Optional[int] = ...) -> None: ...
+
+class Send(_message.Message):
+    __slots__ = ("token", "seconds", "destination", "method", "path", "fields", "expected_at")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_AT_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    seconds: int
+    destination: str
+    method: str
+    path: str
+    fields: _containers.RepeatedCompositeFieldContainer[SentField]
+    expected_at: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, token: _Optional[str] = ..., seconds: _Optional[int] = ..., destination: _Optional[str] = ..., method: _Optional[str] = ..., path: _Optional[str] = ..., fields: _Optional[_Iterable[_Union[SentField, _Mapping]]] = ..., expected_at: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class SentField(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class Forget(_message.Message):
+    __slots__ = ("token",)
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    def __init__(self, token: _Optional[str] = ...) -> None: ...
+
+class Account(_message.Message):
+    __slots__ = ("token", "direction", "problem", "steps", "status", "reason", "route", "backend", "attempts", "answered_us", "ended_us", "body_bytes", "version", "began_unix_us", "cut")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_FIELD_NUMBER: _ClassVar[int]
+    BACKEND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_US_FIELD_NUMBER: _ClassVar[int]
+    ENDED_US_FIELD_NUMBER: _ClassVar[int]
+    BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_UNIX_US_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    direction: Direction
+    problem: str
+    steps: _containers.RepeatedCompositeFieldContainer[Step]
+    status: int
+    reason: str
+    route: str
+    backend: str
+    attempts: int
+    answered_us: int
+    ended_us: int
+    body_bytes: int
+    version: str
+    began_unix_us: int
+    cut: bool
+    def __init__(self, token: _Optional[str] = ..., direction: _Optional[_Union[Direction, str]] = ..., problem: _Optional[str] = ..., steps: _Optional[_Iterable[_Union[Step, _Mapping]]] = ..., status: _Optional[int] = ..., reason: _Optional[str] = ..., route: _Optional[str] = ..., backend: _Optional[str] = ..., attempts: _Optional[int] = ..., answered_us: _Optional[int] = ..., ended_us: _Optional[int] = ..., body_bytes: _Optional[int] = ..., version: _Optional[str] = ..., began_unix_us: _Optional[int] = ..., cut: _Optional[bool] = ...) -> None: ...
+
+class Step(_message.Message):
+    __slots__ = ("depth", "kind", "name", "source", "began_us", "ended_us", "outcome", "status", "reason", "detail", "notes", "pod", "namespace", "address", "row")
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_US_FIELD_NUMBER: _ClassVar[int]
+    ENDED_US_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    NOTES_FIELD_NUMBER: _ClassVar[int]
+    POD_FIELD_NUMBER: _ClassVar[int]
+    NAMESPACE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    depth: int
+    kind: str
+    name: str
+    source: str
+    began_us: int
+    ended_us: int
+    outcome: str
+    status: int
+    reason: str
+    detail: str
+    notes: _containers.RepeatedScalarFieldContainer[str]
+    pod: str
+    namespace: str
+    address: str
+    row: int
+    def __init__(self, depth: _Optional[int] = ..., kind: _Optional[str] = ..., name: _Optional[str] = ..., source: _Optional[str] = ..., began_us: _Optional[int] = ..., ended_us: _Optional[int] = ..., outcome: _Optional[str] = ..., status: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., notes: _Optional[_Iterable[str]] = ..., pod: _Optional[str] = ..., namespace: _Optional[str] = ..., address: _Optional[str] = ..., row: _Optional[int] = ...) -> None: ...

@@ -9,21 +9,28 @@ from __future__ import annotations
 import logging
 import os
 import random
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import trio
 from tulle_api.v1 import telemetry_pb2 as pb
 from tulle_trio_grpc import Backoff, Call, Channel, GrpcError, Stub
 
+from tulle_data_plane.destinations import Destinations
 from tulle_data_plane.host import Host
 from tulle_data_plane.log import log, say
 from tulle_data_plane.settings import LEVELS
 from tulle_data_plane.shell.discovery import INSTANCE
 from tulle_data_plane.telemetry import Telemetry
 
+if TYPE_CHECKING:
+    from tulle_data_plane.shell.explaining import Explaining
+
 SERVICE: Any = pb.DESCRIPTOR.services_by_name["Telemetry"]
 INTERVAL = 1.0  # seconds
 WELL_SECONDS = 10.0
+MOST_AT_ONCE = 64
+"""Reports that wait to be sent at once."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -41,9 +48,13 @@ def gauges() -> pb.ProxyGauges:
 class Reporting:
     """One proxy's reports."""
 
-    def __init__(self, host: Host, telemetry: Telemetry) -> None:
+    def __init__(self, host: Host, telemetry: Telemetry, destinations: Destinations) -> None:
         self._host = host
         self._telemetry = telemetry
+        self._destinations = destinations
+        # to be sent at once; None: look whether this is the end
+        self._at_once, self._told = trio.open_memory_channel[pb.ReportRequest | None](MOST_AT_ONCE)
+        self._explaining: Explaining | None = None  # there is one once somebody asks
         self._streaming = False
         self._ending = trio.Event()
         self._ended = trio.Event()
@@ -75,6 +86,8 @@ class Reporting:
         not at all while there is no stream."""
         self._ending.set()
         if self._streaming:
+            with suppress(trio.WouldBlock):  # it is awake
+                self._at_once.send_nowait(None)
             with trio.move_on_after(seconds):
                 await self._ended.wait()
 
@@ -84,8 +97,11 @@ class Reporting:
             nursery.start_soon(self._send, call)
             try:
                 async for response in call:
-                    if response.WhichOneof("command") == "set_log_level":
+                    command = response.WhichOneof("command")
+                    if command == "set_log_level":
                         _set_log_level(response.set_log_level.level)
+                    elif command in ("expect", "send", "forget"):
+                        nursery.start_soon(self._explain, response)
             except GrpcError as error:
                 say(logging.DEBUG, "telemetry stream ended", error=str(error))
             nursery.cancel_scope.cancel()
@@ -110,11 +126,32 @@ class Reporting:
                     raise
                 if ending:
                     return await call.done_writing()
-                with trio.move_on_after(INTERVAL):
-                    await self._ending.wait()
-                    ending = True
+                next_at = trio.current_time() + INTERVAL
+                while not self._ending.is_set() and (urgent := await self._until(next_at)) is not None:
+                    await call.send(urgent)
+                ending = self._ending.is_set()
         except GrpcError:
             pass  # `_report` says why
+
+    async def _until(self, moment: float) -> pb.ReportRequest | None:
+        """What is to be told at once; None when the moment, or the end, has come."""
+        with trio.move_on_at(moment):  # around the wait alone: a message is sent whole or not at all
+            return await self._told.receive()
+        return None
+
+    async def _explain(self, command: pb.ReportResponse) -> None:
+        if self._explaining is None:
+            from tulle_data_plane.shell.explaining import Explaining  # a proxy of which nobody asks does without
+
+            self._explaining = Explaining(self._host, self._destinations, self._tell)
+        await self._explaining.carry_out(command)
+
+    def _tell(self, report: pb.ReportRequest) -> None:
+        try:
+            self._at_once.send_nowait(report)
+        except trio.WouldBlock:
+            self._host.count("telemetry_reports_dropped_total")
+        self._host.driver.call_trio()
 
     def _node(self) -> pb.ReportingNode:
         settings = self._host.settings
