@@ -13,6 +13,7 @@ from tulle_api.v1 import telemetry_pb2 as tpb
 from tulle_control_plane.core.quota import Quotas, Slice
 from tulle_control_plane.grpc import proxies as proxies_module
 from tulle_control_plane.grpc.discovery import Discovery
+from tulle_control_plane.grpc.explaining import Question, Unanswerable
 from tulle_control_plane.grpc.proxies import Proxies
 from tulle_control_plane.grpc.quota import Holder, Quota
 from tulle_control_plane.grpc.server import PortTaken, listen, make_server
@@ -474,6 +475,35 @@ async def test_reports_must_say_whose_they_are(world, make):
         )()
         await call.write(tpb.ReportRequest(interval_ms=1000))
         assert await call.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@scenario
+async def test_what_is_asked_on_a_reporting_stream_reaches_its_proxy(world, make):
+    async with Served(shop(world, make)).running() as served, connected(served) as channel:
+        call = channel.stream_stream(
+            "/tulle.v1.Telemetry/Report",
+            request_serializer=tpb.ReportRequest.SerializeToString,
+            response_deserializer=tpb.ReportResponse.FromString,
+        )()
+        gauges = tpb.ProxyGauges(resident_bytes=1 << 20, open_descriptors=9, tasks=4)
+        node = tpb.ReportingNode(pod="app-a-1", namespace="default")
+        await call.write(tpb.ReportRequest(node=node, gauges=gauges))
+        await until(lambda: served.telemetry.gauges)
+        request = tpb.Send(seconds=20, destination=VIP, method="GET", path="/cart")
+        asking = asyncio.create_task(
+            served.telemetry.explaining.ask(Question(("default", "app-a-1"), [("default", "gone")], request))
+        )
+        told = await call.read()
+        assert (told.send.path, list(told.send.expected_at)) == ("/cart", [])
+        account = tpb.Account(token=told.send.token, direction=tpb.DIRECTION_OUTBOUND, status=503)
+        await call.write(tpb.ReportRequest(accounts=[account]))
+        assert (await asking).client.status == 503
+        # such a report says nothing of the rest
+        assert served.telemetry.gauges["default", "app-a-1"].open_descriptors == 9
+        await call.done_writing()
+        await until(lambda: not served.telemetry.gauges)
+        with pytest.raises(Unanswerable):
+            await served.telemetry.explaining.ask(Question(("default", "app-a-1"), [], request))
 
 
 @scenario

@@ -1,7 +1,7 @@
 """Telemetry.Report: one stream a proxy, on which it says what it saw.
 
-Owns the conversation and each proxy's own gauges; telemetry/ owns the figures. Nothing is asked back yet (tap and log
-levels come); the stream stays open for that.
+Owns the conversation and each proxy's own gauges; telemetry/ owns the figures, explaining.py what is asked back on the
+same stream (tap and log levels come).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import grpc
 from tulle_api.v1 import telemetry_pb2 as pb
 
 from tulle_control_plane.grpc.discovery import Context
+from tulle_control_plane.grpc.explaining import Explaining
 from tulle_control_plane.telemetry.reports import Reports
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,27 @@ class PluginFault:
     failures: int
 
 
+class _Asking:
+    """Writes what a proxy is asked, as fast as it reads, until `end`."""
+
+    def __init__(self, explaining: Explaining, key: tuple[str, str], context: Context) -> None:
+        self._explaining, self._key = explaining, key
+        self._line = explaining.connect(key)
+        self._writing = asyncio.ensure_future(self._write(context))
+
+    async def _write(self, context: Context) -> None:
+        try:
+            while True:
+                await context.write(await self._line.get())
+        except (grpc.RpcError, asyncio.InvalidStateError):  # the stream has ended: who reads it finds out why
+            pass
+
+    def end(self) -> None:
+        """The stream ends."""
+        self._explaining.disconnect(self._key, self._line)
+        self._writing.cancel()
+
+
 MAX_FAULTS = 100  # of one proxy
 LONGEST_TEXT = 300
 
@@ -56,6 +78,7 @@ class Telemetry:
         self._now = now
         self.gauges: dict[tuple[str, str], Gauges] = {}
         self.faults: dict[tuple[str, str], tuple[PluginFault, ...]] = {}
+        self.explaining = Explaining()
 
     async def report(self, requests: AsyncIterator[pb.ReportRequest], context: Context) -> None:
         """Take one proxy's reports until either side ends the stream."""
@@ -74,14 +97,19 @@ class Telemetry:
 
     async def _read(self, requests: AsyncIterator[pb.ReportRequest], context: Context) -> str:
         node: pb.ReportingNode | None = None
+        asking: _Asking | None = None
         try:
             async for report in requests:
                 if report.HasField("node"):
                     if not report.node.pod or not report.node.namespace:
                         return "`node` needs `pod` and `namespace`"
+                    if node is None:
+                        asking = _Asking(self.explaining, (report.node.namespace, report.node.pod), context)
                     node = report.node
                 if node is None:
                     return "the first report must name its `node`"
+                if self.explaining.take((node.namespace, node.pod), report):
+                    continue
                 self._reports.take(node, report, self._now())
                 if report.HasField("gauges"):
                     self.gauges[node.namespace, node.pod] = Gauges(
@@ -98,6 +126,8 @@ class Telemetry:
                     for fault in report.plugins[:MAX_FAULTS]
                 )  # fmt: skip
         finally:
+            if asking is not None:
+                asking.end()
             if node is not None:
                 self._reports.forget(node)
                 gauges = self.gauges.get((node.namespace, node.pod))

@@ -1,4 +1,4 @@
-"""The HTTP API's routes and parameters (Starlette). Nothing can be changed through it.
+"""The HTTP API's routes and parameters (Starlette). Nothing can be changed through it; a request can be sent.
 
 Owns which path answers what, and what a bad parameter is told. README.md documents every answer.
 """
@@ -22,6 +22,7 @@ from tulle_plugin_api.config import Duration
 from tulle_control_plane.core.conditions import Gone
 from tulle_control_plane.directory import CatalogDirectory
 from tulle_control_plane.feed import Feed
+from tulle_control_plane.grpc.explaining import Unanswerable
 from tulle_control_plane.grpc.proxies import Proxies
 from tulle_control_plane.grpc.session import Session, State
 from tulle_control_plane.grpc.telemetry import Telemetry
@@ -29,6 +30,7 @@ from tulle_control_plane.telemetry import views
 from tulle_control_plane.telemetry.traffic import Traffic
 from tulle_control_plane.telemetry.windows import LONGEST, SHORTEST
 from tulle_control_plane.web import routes, rows
+from tulle_control_plane.web.explain import answer, permit, question
 from tulle_control_plane.web.rehearsal import Rehearsal
 
 DEFAULT_WINDOW = 30.0  # seconds
@@ -68,8 +70,9 @@ class Api:
             ("/api/v1/routes", self.compiled_routes),
         ]
         rehearse = Route("/api/v1/rehearse", self.rehearse, methods=["POST"])
+        explain = Route("/api/v1/explain", self.explain, methods=["POST"])
         return Starlette(
-            routes=[*(Route(path, endpoint, methods=["GET"]) for path, endpoint in routes), rehearse],
+            routes=[*(Route(path, endpoint, methods=["GET"]) for path, endpoint in routes), rehearse, explain],
             exception_handlers={HTTPException: _problem},
         )
 
@@ -156,6 +159,19 @@ class Api:
             raise HTTPException(400, 'expected {"objects": [...]} as JSON') from None
         rehearsal = Rehearsal.of(self.proxies.snapshots, self.proxies.sessions, rows.timestamp(self.wall()))
         return _json(await asyncio.to_thread(rehearsal.play, listed))
+
+    async def explain(self, request: Request) -> Response:
+        """Have a client's proxy send a request; what became of it in both proxies."""
+        permit(request)
+        self._synced()
+        asked = question(await _body(request), self.proxies.snapshots)
+        namespace, pod = asked.client
+        if not any((one.node.namespace, one.node.pod) == asked.client for one in self.proxies.sessions):
+            raise HTTPException(404, f"no proxy of pod {namespace}/{pod} is connected; `tulle proxy status` lists them")
+        try:
+            return _json(answer(await self.telemetry.explaining.ask(asked)))
+        except Unanswerable as error:
+            raise HTTPException(error.status, str(error)) from None
 
     def _synced(self) -> None:
         if not self.proxies.snapshots.synced:
