@@ -1,4 +1,5 @@
-"""`tulle explain REASON`: a `tulle-reason` in words. `tulle explain CLIENT METHOD URL`: what a request would meet."""
+"""`tulle explain REASON`: a `tulle-reason` in words. `tulle explain CLIENT METHOD URL`: what a request would meet, and
+with --send what it met."""
 
 from __future__ import annotations
 
@@ -7,15 +8,18 @@ import ipaddress
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
 
-from tulle_cli import ask, figures, options, proxies, reasons, terminal
-from tulle_cli.api_client import ApiClient, Refused
+from tulle_cli import ask, figures, options, proxies, reasons, sent, terminal
+from tulle_cli.api_client import TIMEOUT, ApiClient, Refused
 from tulle_cli.errors import CliError
 
 WIDTH = 100
+PATIENCE = 5
+"""Seconds beside the request's own, in which the control plane gathers what the proxies tell."""
 
 
 @click.command("explain")
@@ -23,9 +27,15 @@ WIDTH = 100
 @click.option("-H", "--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="A field of the request.")
 @click.option("-n", "--namespace", default=options.DEFAULT_NAMESPACE, envvar="TULLE_NAMESPACE", show_default=True,
               help="The client's namespace.")
+@click.option("--send", is_flag=True, help="Send it, and tell what became of it in both proxies.")
+@click.option("--timeout", "seconds", type=click.IntRange(1, 30), default=10, show_default=True, metavar="SECONDS",
+              help="With --send: how long an answer is waited for.")
 @options.control_plane
 @options.output
-def command(words: tuple[str, ...], headers: tuple[str, ...], namespace: str, api: str | None, output: str) -> None:
+def command(
+    words: tuple[str, ...], headers: tuple[str, ...], namespace: str, send: bool, seconds: int, api: str | None,
+    output: str,
+) -> None:
     """Why a request was answered so, or what would become of one.
 
     With a REASON: what that `tulle-reason` means, and what to look at next. docs/reasons.md has them all.
@@ -33,16 +43,23 @@ def command(words: tuple[str, ...], headers: tuple[str, ...], namespace: str, ap
     With CLIENT (deploy/NAME, a pod) and URL: which match fits and which do not and why, which policies hold and where
     they are from, which endpoints it can reach. By the configuration that the client's proxy is told; nothing is sent.
 
+    With --send the client's proxy sends it, as its application might (without a body), and both proxies tell of each
+    layer what it did and how long it took; and whether that is what was said before.
+
     \b
     tulle explain no-endpoints
     tulle explain 'tulle-reason: no-endpoints'     as curl -i shows it
     tulle explain deploy/app-a GET http://app-b/cart -H 'x-user: 7' -n demo
+    tulle explain deploy/app-a GET http://app-b/cart -H 'x-user: 7' -n demo --send
     """
     if len(words) == 1:
+        if send:
+            raise click.UsageError("--send: expected CLIENT METHOD URL")
         _reason(words[0], output)
     elif len(words) in (2, 3):
         method = words[1] if len(words) == 3 else "GET"
-        _ask(ApiClient(api), words[0], ask.request_of(method, words[-1], headers), namespace, output)
+        client = ApiClient(api, TIMEOUT + (seconds + PATIENCE if send else 0))
+        _ask(client, words[0], ask.request_of(method, words[-1], headers), namespace, output, seconds if send else 0)
     else:
         raise click.UsageError("expected a REASON, or CLIENT METHOD URL")
 
@@ -72,26 +89,32 @@ def find(text: str) -> reasons.Reason:
     return row
 
 
-def _ask(api: ApiClient, client: str, request: ask.Request, namespace: str, output: str) -> None:
+def _ask(api: ApiClient, client: str, request: ask.Request, namespace: str, output: str, seconds: int) -> None:
     every = api.get("/api/v1/proxies")["proxies"]
     proxy = _proxy(every, client, namespace)
     where = _service(api, proxy, request)
     tables = _fetch(api, proxy["namespace"], where) if where else []
     table = next((one for one in tables if one["port"] == request.port), None)
     if table is None:
-        _passed_through(proxy, request, where, [one["port"] for one in tables], output)
+        _passed_through(proxy, request, where, [one["port"] for one in tables], output, sending=bool(seconds))
         return
     own = api.get(f"/api/v1/proxies/{proxy['namespace']}/{proxy['pod']}")
     asker = _asker(own, table["destination"])
     told = ask.answer(table["config"], request, asker, _positions())
     server = _served_by(api, every, told["backends"])
+    seen = _send(api, proxy, request, table, seconds) if seconds else None
+    wrong = sent.disagreements(told, partial(_policies_at, api), seen) if seen is not None else []
     if output == "json":
+        became = {} if seen is None else {"sent": {
+            "client": seen.client, "servers": seen.servers, "silent": seen.silent,
+            "agrees": not wrong, "disagreements": wrong,
+        }}  # fmt: skip
         terminal.echo_json({
             "client": {"namespace": asker.namespace, "pod": proxy["pod"], "workload": proxy["workload"]},
             "request": {"method": request.method, "host": request.host, "port": request.port, "path": request.path},
             "service": f"{table['namespace']}/{table['service']}:{table['port']}", "address": table["destination"],
             "state": asker.state or None,
-            **told, "server_policies": server,
+            **told, "server_policies": server, **became,
         })  # fmt: skip
         return
     signs = terminal.glyphs()
@@ -100,6 +123,26 @@ def _ask(api: ApiClient, client: str, request: ask.Request, namespace: str, outp
     click.echo(_known(asker))
     for line in (*ask.lines(told), *_server_lines(server)):
         click.echo(line)
+    if seen is not None:
+        click.echo()
+        for line in sent.lines(seen, f"{proxy['namespace']}/{proxy['pod']}", wrong):
+            click.echo(line)
+
+
+def _send(
+    api: ApiClient, proxy: proxies.Proxy, request: ask.Request, table: Mapping[str, Any], seconds: int
+) -> sent.Seen:
+    """Have it sent. Raises CliError."""
+    asked = {"namespace": proxy["namespace"], "pod": proxy["pod"], "destination": table["destination"],
+             "method": request.method, "path": request.path, "fields": list(request.headers),
+             "seconds": seconds}  # fmt: skip
+    seen = sent.Seen.of(api.post("/api/v1/explain", asked), table.get("version", ""))
+    if seen.client["problem"] and not seen.client["steps"]:
+        raise CliError(
+            f"the proxy of {proxy['namespace']}/{proxy['pod']} did not send the request", seen.client["problem"],
+            "the same command without --send tells what would become of it",
+        )  # fmt: skip
+    return seen
 
 
 def _heading(table: Mapping[str, Any]) -> str:
@@ -148,7 +191,8 @@ def _fetch(api: ApiClient, client: str, where: tuple[str, str]) -> list[dict[str
 
 
 def _passed_through(
-    proxy: proxies.Proxy, request: ask.Request, where: tuple[str, str] | None, ports: Sequence[int], output: str
+    proxy: proxies.Proxy, request: ask.Request, where: tuple[str, str] | None, ports: Sequence[int], output: str, *,
+    sending: bool,
 ) -> None:
     if where is not None and ports:
         why = f"Service {'/'.join(where)} has no port {request.port}; its ports: {', '.join(map(str, ports))}"
@@ -161,7 +205,7 @@ def _passed_through(
         terminal.echo_json({"client": {"namespace": proxy["namespace"], "pod": proxy["pod"]}, "service": None,
                             "why": why})  # fmt: skip
     else:
-        click.echo(text)
+        click.echo(text + (" So it was not sent: no proxy would tell of it." if sending else ""))
 
 
 def _asker(own: Mapping[str, Any], address: str) -> ask.Asker:
@@ -197,13 +241,22 @@ def _served_by(
             namespace, pod = endpoint.get("namespace", ""), endpoint.get("pod", "")
             if (namespace, pod) not in connected:
                 continue
-            destinations = api.get(f"/api/v1/proxies/{namespace}/{pod}")["destinations"]
-            inbound = next((one["config"] or {} for one in destinations if one["destination"] == "inbound"), {})
-            for port in inbound.get("ports") or []:
+            for port in _inbound(api, namespace, pod):
                 if port.get("port") == endpoint.get("port"):
                     found += [{**one, "backend": backend["backend"]} for one in port.get("policies") or []]
             break
     return found
+
+
+def _inbound(api: ApiClient, namespace: str, pod: str) -> list[dict[str, Any]]:
+    """A pod's own ports, as its proxy was told."""
+    destinations = api.get(f"/api/v1/proxies/{namespace}/{pod}")["destinations"]
+    inbound = next((one["config"] or {} for one in destinations if one["destination"] == "inbound"), {})
+    return inbound.get("ports") or []
+
+
+def _policies_at(api: ApiClient, namespace: str, pod: str) -> list[dict[str, Any]]:
+    return [one for port in _inbound(api, namespace, pod) for one in port.get("policies") or []]
 
 
 def _server_lines(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
