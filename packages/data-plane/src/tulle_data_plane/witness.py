@@ -132,8 +132,8 @@ class Witness:
                     exchange.headers.remove(MARK)
                 if table is not None and table.taken is not None:
                     step.row = table.taken + 1
-            if kind in ("route", "session"):
-                step.note(f"{exchange.route or 'no route'}: backend {exchange.backend or 'none'}")
+                if kind in ("route", "session"):
+                    step.note(f"{exchange.route or 'no route'}: backend {exchange.backend or 'none'}")
             account.answered(step, response, now())
             return response
 

@@ -192,16 +192,16 @@ class Explaining:
 
     async def _answered(self, command: pb.Send, exchange: Exchange, address: Address, target: Target) -> None:
         host = self._host
-        exchange.started = host.driver.now()
         exchange.destination, exchange.service = address, target.service
-        account = Account(exchange, exchange.started)
-        witness = Witness(host, target, account, command.token, frozenset(command.expected_at))
+        account = Account(exchange, 0.0)
+        handler = Witness(host, target, account, command.token, frozenset(command.expected_at)).handler(target.handler)
+        exchange.started = account.began = host.driver.now()  # to look costs a millisecond, which is not the request's
         seconds = min(max(1, command.seconds), LONGEST_SECONDS)
         response: Response | None = None
         problem, version = "", self._destinations.version_of(address)
         try:
             with host.driver.deadline(seconds, _Late()):
-                response = await witness.handler(target.handler)(exchange)
+                response = await handler(exchange)
                 exchange.answered, exchange.status = host.driver.now(), response.status
                 exchange.reason = response.reason
                 await _drained(exchange, response)
