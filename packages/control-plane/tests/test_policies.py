@@ -4,7 +4,7 @@ import json
 
 import pytest
 from tulle_control_plane.core import conditions
-from tulle_control_plane.core.objects import MeshPolicy
+from tulle_control_plane.core.objects import HTTPRoute, MeshPolicy
 
 
 def outbound(w, **kwargs):
@@ -87,6 +87,36 @@ def test_a_policy_whose_plugin_was_uninstalled_is_told_and_stays_in_force(shop, 
     assert "acme-plugins" in condition.message
     assert conditions.of_policy(store, policy)[0].status == "True"
     assert shop.destination().balancer == "random" if kind == "balancer" else shop.destination().policies
+
+
+EDIT = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x", "value": "1"}]}}
+MIRROR = {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "app-b", "port": 80}}}
+TO = {"name": "app-b", "port": 80}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "where", "rule"),
+    [
+        ("headers", "spec.rules[0].filters[0]", {"filters": [EDIT], "backendRefs": [TO]}),
+        ("headers", "spec.rules[0].backendRefs[0].filters[0]", {"backendRefs": [{**TO, "filters": [EDIT]}]}),
+        ("mirror", "spec.rules[0].filters[1]", {"filters": [EDIT, MIRROR], "backendRefs": [TO]}),
+        ("timeout", "spec.rules[0]", {"timeouts": {"request": "1s"}, "backendRefs": [TO]}),
+    ],
+)
+def test_a_route_whose_filters_plugin_was_uninstalled_is_told_and_stays_in_force(shop, make, plugin, where, rule):
+    shop.tell(make.route("r", rules=[rule]))
+    store = shop.snapshots.store
+    route = store.get(HTTPRoute, ("default", "r"))
+    accepted, resolved = conditions.of_route(store, route, {("policy", plugin): "acme-plugins"})
+    assert (accepted.type, accepted.status, accepted.reason) == ("Accepted", "False", "PluginMissing")
+    assert accepted.message.startswith(f"{where}: policy '{plugin}' is not installed any more")
+    assert "acme-plugins" in accepted.message
+    assert resolved.status == "True"
+    (parent,) = conditions.of_parents(store, route, {("policy", plugin): "acme-plugins"})
+    assert parent == (accepted, resolved)
+    for gone in ({}, {("policy", "another"): "acme-plugins"}, {("balancer", plugin): "acme-plugins"}):
+        assert conditions.of_route(store, route, gone)[0].status == "True"
+    assert shop.destination().routes[0].name == "default/r/0"  # it is in force
 
 
 def test_each_side_gets_what_runs_there(shop, make):

@@ -23,6 +23,7 @@ from tulle_control_plane.core.objects import (
     MeshPolicy,
     Mirror,
     ParentRef,
+    PluginFilter,
     Service,
 )
 from tulle_control_plane.core.policies import seniority
@@ -63,20 +64,56 @@ def refused(problem: str, in_force: bool, *, partly: bool = False) -> tuple[Cond
     return (Condition("Accepted", "False", "Invalid", problem + kept),)
 
 
-def of_route(store: Store, route: AnyRoute) -> tuple[Condition, ...]:
-    """A route that is in force: do its parents exist, do its backends, does it hold?"""
+Gone: TypeAlias = Mapping[tuple[str, str], str]
+"""Plugins that have been uninstalled since they were loaded: kind and name -> distribution."""
+
+
+def of_route(store: Store, route: AnyRoute, gone: Gone = MappingProxyType({})) -> tuple[Condition, ...]:
+    """A route that is in force: are its plugins still there, do its parents exist, do its backends, does it hold?"""
     problems = [(reason, text) for _, reason, text in _parent_problems(store, route)]
-    return _accepted(problems), _resolved(store, route)
+    return _accepted([*_plugin_problems(route, gone), *problems]), _resolved(store, route)
 
 
-def of_parents(store: Store, route: AnyRoute) -> list[tuple[Condition, ...]]:
+def of_parents(store: Store, route: AnyRoute, gone: Gone = MappingProxyType({})) -> list[tuple[Condition, ...]]:
     """The same for each parent by itself, in their order, as a route's status has them."""
-    problems = list(_parent_problems(store, route))
+    problems, missing = list(_parent_problems(store, route)), list(_plugin_problems(route, gone))
     resolved = _resolved(store, route)
     return [
-        (_accepted([(reason, text) for at, reason, text in problems if at == index]), resolved)
+        (_accepted([*missing, *((reason, text) for at, reason, text in problems if at == index)]), resolved)
         for index in range(len(route.parents))
     ]
+
+
+def _plugin_problems(route: AnyRoute, gone: Gone) -> Iterator[tuple[str, str]]:
+    """What of a route is carried out by plugins that are not there any more: filters, timeouts, retries, mirrors."""
+    if not gone:
+        return
+    for path, type_ in _plugins_of(route):
+        plugin = "policy", type_
+        if plugin in gone:
+            yield "PluginMissing", f"{path}: {_uninstalled(plugin, gone)}, or take it off the route"
+
+
+def _plugins_of(route: AnyRoute) -> Iterator[tuple[str, str]]:
+    for i, rule in enumerate(route.rules):
+        path = f"spec.rules[{i}]"
+        yield from ((path, type_) for type_, config in rule.policies if config is not None)
+        yield from _filter_types(rule.filters, path)
+        for j, backend in enumerate(rule.backends):
+            yield from _filter_types(backend.filters, f"{path}.backendRefs[{j}]")
+
+
+def _filter_types(filters: tuple[Filter, ...], path: str) -> Iterator[tuple[str, str]]:
+    for number, each in enumerate(filters):
+        if isinstance(each, PluginFilter | Mirror):
+            yield f"{path}.filters[{number}]", each.type if isinstance(each, PluginFilter) else "mirror"
+
+
+def _uninstalled(plugin: tuple[str, str], gone: Gone) -> str:
+    return (
+        f"{plugin[0]} {plugin[1]!r} is not installed any more (it came from {gone[plugin]}); what runs with it "
+        "goes on, what starts from now on does not know it: install it again"
+    )
 
 
 def _accepted(problems: Sequence[tuple[str, str]]) -> Condition:
@@ -112,20 +149,13 @@ def programmed(holders: Sequence[Holder]) -> Condition:
     return Condition("Programmed", "True", "Programmed", text)
 
 
-Gone: TypeAlias = Mapping[tuple[str, str], str]
-"""Plugins that have been uninstalled since they were loaded: kind and name -> distribution."""
-
-
 def of_policy(store: Store, policy: MeshPolicy, gone: Gone = MappingProxyType({})) -> tuple[Condition, ...]:
     """A policy that is in force: is its plugin still there, does its target exist, and does it hold there?"""
     plugin = ("policy", policy.type)
     if policy.type == BALANCER_TYPE:
         plugin = ("balancer", json.loads(policy.config).get("name", ""))
     if plugin in gone:
-        text = (
-            f"{plugin[0]} {plugin[1]!r} is not installed any more (it came from {gone[plugin]}); what runs with it "
-            "goes on, what starts from now on does not know it: install it again, or delete the policy"
-        )
+        text = f"{_uninstalled(plugin, gone)}, or delete the policy"
         return (Condition("Accepted", "False", "PluginMissing", text),)
     kind, namespace, name = policy.target
     target = _TARGETS.get(kind)

@@ -102,7 +102,7 @@ class Statuses:
         route = self._snapshots.store.get(_ROUTES[kind], key)
         if route is None:  # it has not been looked at yet
             return [()] * len(subject.parents)
-        return conditions.of_parents(self._snapshots.store, route)
+        return conditions.of_parents(self._snapshots.store, route, self._gone())
 
 
 def _is_service(reference: object) -> bool:

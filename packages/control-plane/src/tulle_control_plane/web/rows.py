@@ -153,9 +153,9 @@ def _conditions(
     if problem is not None:
         return conditions.refused(problem, in_force=True, partly=source in snapshots.partly) + held
     if kind == "HTTPRoute" and (route := snapshots.store.get(HTTPRoute, key)):
-        return conditions.of_route(snapshots.store, route) + held
+        return conditions.of_route(snapshots.store, route, gone) + held
     if kind == "GRPCRoute" and (grpc := snapshots.store.get(GRPCRoute, key)):
-        return conditions.of_route(snapshots.store, grpc) + held
+        return conditions.of_route(snapshots.store, grpc, gone) + held
     if kind == "MeshPolicy" and (policy := snapshots.store.get(MeshPolicy, key)):
         return conditions.of_policy(snapshots.store, policy, gone)
     return ()
