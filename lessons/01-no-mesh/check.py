@@ -36,7 +36,7 @@ def check(mesh: Mesh, see: See) -> None:
     """One of three servers is broken; then all are well, and the client keeps its connection; then somebody listens."""
     pods = mesh.pods("server")
     mesh.knobs(pods, failure_rate=0)
-    mesh.knobs(pods[:1], failure_rate=1)
+    mesh.knobs(pods[:1], failure_rate=1, failure_status=500)
     report, error = calls(mesh, "new")
     mesh.knobs(pods, failure_rate=0)
     see(1, "observe.py runs", error or "it does", "a line of JSON", not error, "Your code raised this.")
@@ -49,7 +49,10 @@ def check(mesh: Mesh, see: See) -> None:
         f"your tally: {word}",
         f"{failed / CALLS:.3f} ({failed} of {CALLS})",
         isinstance(told, int | float) and abs(told - failed / CALLS) < 0.01,
-        "Every one of these was an error that a user saw: without a mesh nobody tries another server.",
+        "`failed` is a share of all calls, between 0 and 1; this is a count."
+        if isinstance(told, int | float) and told > 1
+        else "Every one of these was an error that a user saw: without a mesh nobody tries another server."
+        " (They came with status 500, which counts.)",
     )
     true = {pod: n / CALLS for pod, n in by_pod.items()}
     see(
@@ -89,7 +92,7 @@ def check(mesh: Mesh, see: See) -> None:
     see(
         3,
         "what somebody on the node reads of a request's body",
-        found[-120:] if found else "nothing",
+        ("... " if len(found) > 120 else "") + found[-120:] if found else "nothing",
         secret,
         secret in found and "\r\n" not in found.rsplit(secret, 1)[1].strip(" \r\n"),
         "The body is in these packets. If you see parts of it, or garbage before it, a length is wrong by a few bytes."

@@ -38,6 +38,7 @@ def check(mesh: Mesh, see: See) -> None:
         got == ["blue"],
         "Who can write the field himself can be anybody: the server believes it."
         if "forged" in got
+        else "Your policy raised: to the client that is a 500." if answer.status == 500
         else "The server does not learn who asks.",
     )
     see(
@@ -75,6 +76,15 @@ def check(mesh: Mesh, see: See) -> None:
         else "The clock was read too late, or too early: before and after `await next`."
         if match
         else "Browsers and dashboards read this field; without it nobody sees where the time went.",
+    )
+    timings = one(mesh, "/timed").headers.get("server-timing", "")
+    see(
+        2,
+        "an answer to which the server itself gave a server-timing field: all that it says",
+        timings or "none",
+        "db;dur=1.5 and mesh;dur=N",
+        "db;dur=1.5" in timings and "mesh;dur=" in timings,
+        "What the server measured is gone: a field of that name may be there several times, and set() leaves one.",
     )
 
     before = served(mesh)

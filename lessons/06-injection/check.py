@@ -45,6 +45,20 @@ def create(mesh: Mesh, see: See, objective: int, manifest: dict[str, Any]) -> di
     return stored
 
 
+def grow(mesh: Mesh) -> dict[str, Any]:
+    """The pod of a Deployment, as it was stored; empty when none is made. Pods that nobody applied have no annotations."""
+    mesh.delete("deployments", "grown")
+    labels = {"app": "grown"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [APP]}}
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    metadata = {"name": "grown", "namespace": "demo"}
+    mesh.apply(json.dumps({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}))
+    made = mesh.until(lambda: next(iter(mesh.pods("grown")), None), 8)
+    stored = mesh.get("pods", made.name) if made else None
+    mesh.delete("deployments", "grown")
+    return stored or {"metadata": {}, "spec": {}}
+
+
 def names(stored: dict[str, Any], field: str) -> list[str]:
     """Of containers or volumes."""
     return [item["name"] for item in stored["spec"].get(field) or []]
@@ -68,6 +82,13 @@ def check(mesh: Mesh, see: See) -> None:
     log = mesh.until(lambda: "server.outside" in mesh.logs("plain", "tulle-proxy") or None, 3)
     see(1, "a call from pod plain", f"{answers.outcomes()}; {'in' if log else 'not in'} its proxy's log",
         "1 x 200; in its proxy's log", len(answers.good) == 1 and log is True, "The call went past the proxy.")  # fmt: skip
+
+    grown = grow(mesh)
+    found = names(grown, "initContainers")
+    see(1, "a Deployment `grown`, whose pods have not even annotations: their init containers",
+        found or "none: there is no proxy in it", ["tulle-init", "tulle-proxy"], found == ["tulle-init", "tulle-proxy"],
+        "The patch could not be applied: what it puts something into has to be there. Pods come in without a proxy, "
+        "or not at all.")  # fmt: skip
 
     own = create(mesh, see, 2, pod("own", OWN))
     found = names(own, "initContainers")

@@ -38,10 +38,15 @@ def check(mesh: Mesh, see: See) -> None:
     see(2, "the slow one still gets something", f"{counts[slow]} of {len(choices)}", "at least 1", counts[slow] > 0,
         "A count that never goes down again: it will never be asked again, though it may have recovered long ago.")  # fmt: skip
 
+    mesh.knobs(pods[:1], failure_rate=1)
+    mesh.http("http://choices/", 60, concurrency=4)  # failures end, too
+    mesh.knobs(pods, failure_rate=0)
     answers = mesh.http("http://choices/", 300, concurrency=2)
     counts = answers.count(lambda one: one.pod)
     fair = all(0.18 <= counts[name] / len(answers) <= 0.5 for name in names)
     see(3, "two choices, all replicas alike, 300 short requests", shares(counts, names), "18 to 50 % each", fair,
+        "The one that failed a few times gets nothing any more: a failed try has ended, too, and is under way no longer."
+        if counts[slow] < 0.1 * len(answers) and min(counts[name] for name in names[1:]) > 0.3 * len(answers) else
         "Taking the least busy of all, or always the first: idle replicas are all alike, and the same one gets everything."
         " With a hundred proxies, all of them run to that one.")  # fmt: skip
 

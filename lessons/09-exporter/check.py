@@ -63,9 +63,17 @@ def check(mesh: Mesh, see: See) -> None:
     see(1, "lines that the receiver cannot read", wrong[:2] or "none", "none", not wrong,
         "A format is a contract: NAME STATUS count=N max_ms=N.N, and a line break.")  # fmt: skip
     see(1, "of what was counted, by Service and status", told(counts), told(want), counts == want,
-        "It also counts what others asked of this pod, Kubernetes' probes among it." if set(counts) - set(want) else
+        "A Service is known by its name and its namespace: NAME.NAMESPACE; there may be a `server` in each."
+        if any("." not in key.split(" ")[0] for key in counts) else "It also counts what others asked of this pod, Kubernetes' probes among it." if set(counts) - set(want) else
         "Requests are counted again in each report: it has to begin anew." if counts > want else
         "Requests are missing: lost between two reports, or overwritten.")  # fmt: skip
+
+    pod = mesh.pods("server")[0]  # called by its address, not by a Service's: not to be counted
+    receiver.mark()
+    mesh.http(f"http://{pod.ip}:8080/", 6)
+    counts = receiver.quiet(Counter(), 1.5)
+    see(1, "six requests to a pod's own address, which is no Service: counted", told(counts) or "none", "none", not counts,
+        "exchange.service is None for these.")  # fmt: skip
 
     receiver.mark()
     slow = mesh.http("http://server/?latency_ms=200", 2)
@@ -76,7 +84,8 @@ def check(mesh: Mesh, see: See) -> None:
     see(2, "two requests that take 200 ms and three that do not: the longest", f"{max(times, default=0):.1f} ms",
         f"200 to {took:.0f} ms (what the client measured)", 200 <= max(times, default=0) <= took + 60,
         "Seconds were sent as milliseconds." if max(times, default=0) < 2 else
-        "The last one was kept, not the longest." if max(times) < 200 else "A clock was read at the wrong moment.")  # fmt: skip
+        "The last one was kept, not the longest." if max(times) < 200 else
+        "They are added up: max_ms is the longest of them." if max(times) > 380 else "A clock was read at the wrong moment.")  # fmt: skip
 
     receiver.mark()
     mesh.http("http://server/", 200, concurrency=4)

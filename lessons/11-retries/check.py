@@ -18,6 +18,15 @@ def check(mesh: Mesh, see: See) -> None:
         "These requests failed though a well replica was there.")  # fmt: skip
     see(1, "tries that the servers counted for them", tries, "19 to 32", 18 < tries <= 32, "Good answers are asked for again.")
 
+    mesh.knobs(pods, failure_rate=1, failure_status=404)
+    mesh.forget(pods)
+    answers = mesh.http("http://server/", 10)
+    tries = mesh.served(pods)
+    mesh.knobs(pods, failure_rate=0, failure_status=503)
+    see(1, "10 GETs that every replica answers with 404: tries", f"{tries} ({answers.outcomes()})", 10, tries == 10,
+        "404 is an answer, and the next replica gives the same: only 500 and more may be another replica's luck.")  # fmt: skip
+
+    mesh.knobs(pods[:1], failure_rate=1)
     mesh.forget(pods)
     answers = mesh.http("http://server/", 24, concurrency=2, method="POST", body="pay 10")
     tries = mesh.served(pods)
@@ -46,7 +55,8 @@ def check(mesh: Mesh, see: See) -> None:
         "This is the storm: a service that is down gets three times its load, exactly when it can bear it least."
         if tries > 500 else "The budget lets too many through: what comes in has to be a share of a token, and bounded.")  # fmt: skip
     see(3, "and some were tried again all the same", tries, "at least 220", tries >= 220,
-        "The budget is never filled: after a short outage nothing is retried any more, though it would help.")  # fmt: skip
+        "The budget is empty for good: it is never filled, or a retry that was refused takes a token as well."
+        " After a short outage nothing is retried any more, though it would help.")  # fmt: skip
     see(3, "what the client got", answers.outcomes(), "200 x 503, the servers' own", answers.count(lambda one: str(one.status))["503"] == 200,
         "When there is no more to be tried, the client gets what the last try gave.")  # fmt: skip
 

@@ -18,6 +18,7 @@ def check(mesh: Mesh, see: See) -> None:
         return True if mesh.http("http://server/", 1, headers=chaos).bad else None
 
     mesh.until(met, 3.0)  # the plan was applied a moment ago: until proxies have it
+    mesh.http("http://server/", 1, headers={"x-tenant": "saver"})  # and then nothing for some seconds
     chaos = mesh.http("http://server/", 6, concurrency=3, headers={"x-chaos": "on", "x-tenant": "chaos-$N"})
     see(1, "six requests with `x-chaos: on`", chaos.outcomes() + ("" if chaos.bad else ": nobody met it"), "6 x 503 fault",
         chaos.count(lambda one: one.outcome) == {"503 fault": 6}, "The experiment does not take place."
@@ -56,6 +57,10 @@ def check(mesh: Mesh, see: See) -> None:
     see(3, "what a refused request was told", f"{refused.outcome if refused else ''}, retry-after: {after or 'nothing'}",
         "429 my-limit, retry-after: 1", refused is not None and refused.outcome == "429 my-limit" and after == "1",
         "Who is refused without a word when to come back comes back at once.")  # fmt: skip
+    saver = mesh.http("http://server/", 30, concurrency=3, headers={"x-tenant": "saver"})
+    most = BURST + RATE * (max(one.began + one.seconds for one in saver) - min(one.began for one in saver))
+    see(3, "a tenant that was silent for some seconds sends 30 at once: let through", len(saver.good), f"at most {most + 1:.0f}",
+        len(saver.good) <= most + 1, "The bucket saves without a bound: after a quiet night one tenant may send a flood. burst is the most.")
     other = mesh.http("http://server/", 5, headers={"x-tenant": "quiet"})
     see(3, "another tenant, right after the flood: five requests", other.outcomes(), "5 x 200", not other.bad,
         "One noisy tenant locks the others out: each needs a bucket of its own.")  # fmt: skip

@@ -36,7 +36,7 @@ def check(mesh: Mesh, see: See) -> None:
         "Without an entry point in the group `tulle`, Tulle does not find it.")  # fmt: skip
 
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(mesh.exercise / NAME), "."]
-    environment = {**os.environ, "PYTHONPATH": str(mesh.exercise), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(mesh.exercise), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "140"}
     ran = subprocess.run(command, cwd=mesh.exercise / NAME, env=environment, capture_output=True, text=True, check=False, timeout=90)
     last = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else ran.stderr.strip()[-200:]
     failed = [line for line in ran.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]

@@ -53,6 +53,8 @@ def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
     with _bench() as (bench, copies):
         starter = bench.judge(lesson, lesson.exercise, lambda text: None)
         problems += judge_failure(starter, lesson.settings.starter_fails, f"{lesson.name}: the starter")
+        if lesson.settings.install:
+            bench.open(lesson, lesson.solution, lambda text: None)  # this starter cannot be put in: no lab is up yet
         began = time.monotonic()
         bench.open(lesson, lesson.solution, lambda text: None)
         reload = time.monotonic() - began
