@@ -122,4 +122,14 @@ def test_a_program_that_ends_is_told_with_its_last_words(lesson):
     assert verdict.failure is not None
     assert verdict.failure.objective == 0
     assert "I give up" in verdict.failure.observed
+
+
+@pytest.mark.root
+def test_what_a_program_raised_before_it_was_run_again_is_told(lesson):
+    path = lesson.exercise / "lesson_balancer.py"
+    path.write_text("# TODO\nraise KeyError('greeting')\n")
+    with verify._bench() as (bench, _):
+        verdict = bench.judge(lesson, lesson.exercise, lambda text: None)
+    assert verdict.failure is not None
+    assert verdict.failure.raised.startswith("KeyError: 'greeting' (lesson_balancer.py, line 2")
     assert not os.path.exists(bench.state.path / "lab.sock")

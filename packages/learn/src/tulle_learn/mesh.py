@@ -204,12 +204,14 @@ class Mesh:
         }  # fmt: skip
         self.apply(yaml.safe_dump(manifest), namespace)
 
-    def logs(self, target: str, container: str = "", namespace: str = "demo", tail: int | None = None) -> str:
-        """What a container wrote; empty when it has not begun."""
+    def logs(
+        self, target: str, container: str = "", namespace: str = "demo", tail: int | None = None, previous: bool = False
+    ) -> str:
+        """What a container wrote (`previous`: before it ended and was run again); empty when it has not begun."""
         parts: list[str] = []
         request = {
             "target": target, "namespace": namespace, "container": container, "follow": False, "tail": tail,
-            "previous": False,
+            "previous": previous,
         }  # fmt: skip
         try:
             self.client.ask("logs", request, lambda item: parts.append(item["text"]))
@@ -218,14 +220,16 @@ class Mesh:
         return "".join(parts)
 
     def logs_of(self, deployment: str, namespace: str = "demo", tail: int = 400) -> str:
-        """What all containers of a Deployment's pods wrote, init containers among them. Raises LabError."""
+        """What all containers of a Deployment's pods wrote, init containers among them, also what they wrote before
+        they ended and were run again. Raises LabError."""
         names = [
             (pod["metadata"]["name"], container["name"])
             for pod in self._pods_of(deployment, namespace)
             for kind in ("initContainers", "containers")
             for container in pod.get("spec", {}).get(kind) or ()
         ]
-        parts = [self.logs(pod, container, namespace, tail) for pod, container in names]
+        asked = [(*name, former) for name in names for former in (True, False)]
+        parts = [self.logs(pod, container, namespace, tail, former) for pod, container, former in asked]
         return "".join(part if part.endswith("\n") or not part else part + "\n" for part in parts)
 
     # --- the sample application -------------------------------------------------------------------------------
