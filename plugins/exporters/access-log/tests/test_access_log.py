@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 import trio
+import tulle_exporter_access_log as access_log
 from hypothesis import given
 from hypothesis import strategies as st
 from tulle_exporter_access_log import AccessLog, common_line, json_line, timestamp
@@ -89,6 +90,54 @@ def test_a_relayed_connection_has_bytes_and_no_status():
     line = json.loads(json_line(relayed, NOW))
     assert (line["request_bytes"], line["response_bytes"]) == (64, 7)
     assert not {"status", "method", "path"} & set(line)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("direction", "inbound"),
+        ("protocol", "http/1.0"),
+        ("method", "POST"),
+        ("authority", "app-b"),
+        ("path", "/other"),
+        ("status", 500),
+        ("reason", "timeout"),
+        ("aborted", True),
+        ("ended", 101.0),
+        ("request_bytes", 7),
+        ("response_bytes", 0),
+        ("source", Address("10.0.0.9", 40313)),
+        ("source_identity", "spiffe://t/ns/n/sa/s"),
+        ("destination", Address("10.96.0.8", 80)),
+        ("service", Service("app-b", "other", 80, "app-b.other.svc.cluster.local:80")),
+        ("service", None),
+        ("route", "default/app-b/1"),
+        ("backend", "default/app-b2:80"),
+        ("endpoint", Endpoint(Address("fd00::2", 8080), pod="app-b-1")),
+        ("endpoint", Endpoint(Address("fd00::1", 8080), pod="app-b-2")),
+        ("endpoint", None),
+        ("attempts", 2),
+        ("secured", True),
+        ("span", Span("a" * 32, "b" * 16)),
+    ],
+)
+def test_a_line_tells_of_its_own_request_whatever_was_told_before(name, value):
+    first = json_line(exchange(), NOW)
+    other = json_line(exchange(**{name: value}), NOW)
+    assert json.loads(other) != json.loads(first)
+    assert json_line(exchange(), NOW) == first
+    for known in (access_log._alike, access_log._paths, access_log._sources):
+        known.clear()
+    assert json_line(exchange(**{name: value}), NOW) == other
+
+
+def test_what_is_remembered_of_lines_is_bounded():
+    for number in range(1, 1000):
+        json_line(exchange(path=f"/{number}", source=Address("10.0.0.9", number), route=f"default/r/{number}"), NOW)
+    for known in (access_log._alike, access_log._paths, access_log._sources):
+        assert 0 < len(known) <= access_log.MOST_KNOWN
+    json_line(exchange(path="/" + "x" * access_log.LONGEST_KNOWN), NOW)
+    assert max(map(len, access_log._paths)) <= access_log.LONGEST_KNOWN
 
 
 @given(st.text(max_size=50), st.text(max_size=50))
