@@ -44,6 +44,30 @@ async def test_post_and_what_the_exchange_counts(mesh, harness):
         assert (m.seen.ended[0].request_bytes, m.seen.ended[0].response_bytes) == (5, 10)
 
 
+async def test_answers_whose_heads_are_remembered_and_end_in_different_places(mesh, harness):
+    """Some begin alike, and what follows a short head looks like the rest of a longer one."""
+    answers = (
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab", b"ab"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-a: 1\r\n\r\ncd", b"cd"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nx-a: 1\r\n\r\n", b"x-a: 1\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", b""),
+    )
+    async with mesh() as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with m.client() as client:
+            peer = None
+            for turn in range(6):  # what is remembered is so from the third time on
+                for sent, body in (*answers, *answers[::-1]):
+                    await client.ask("GET", "/")
+                    if peer is None:
+                        peer, _ = await app.request()
+                    else:
+                        await peer.until()
+                    await peer.send(sent)
+                    answer = await client.answer()
+                    assert (turn, answer.status, answer.body) == (turn, 200, body)
+
+
 async def test_head_tells_of_a_body_and_has_none(mesh, harness):
     async with mesh() as m, m.raw_upstream() as app:
         await m.service(harness.VIP, app.port)
