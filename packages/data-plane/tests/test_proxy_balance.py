@@ -1,6 +1,5 @@
 """Requests balanced one by one; endpoints that come, go and refuse; routes; configuration swapped under way."""
 
-import random
 from collections import Counter
 from contextlib import AsyncExitStack
 
@@ -54,7 +53,7 @@ async def test_requests_of_one_connection_go_to_each_endpoint_in_turn(mesh, harn
 async def test_weights_are_kept(mesh, harness):
     async with AsyncExitStack() as stack:
         m = await stack.enter_async_context(mesh())
-        m.host.runtime.random = random.Random(1)
+        m.host.random.seed(1)
         stable, canary = await upstreams(stack, 2)
         await m.service(harness.VIP)
         await m.apply(
@@ -119,7 +118,7 @@ async def test_an_unresolved_backend_is_an_error_of_the_route(mesh, harness):
     """Gateway API: 500 for the share of a backend that does not exist."""
     async with AsyncExitStack() as stack:
         m = await stack.enter_async_context(mesh())
-        m.host.runtime.random = random.Random(2)
+        m.host.random.seed(2)
         (app,) = await upstreams(stack, 1)
         await m.apply(harness.destination(
             harness.VIP, {"a": [("127.0.0.1", app.port)], "typo": []}, weights={"a": 1, "typo": 1}, unresolved=["typo"],
