@@ -108,3 +108,35 @@ COPY --from=build-sample-app /opt/tulle /opt/tulle
 LABEL org.opencontainers.image.title=tulle-sample-app
 USER 1000:1000
 ENTRYPOINT ["/opt/tulle/bin/tulle-sample-app"]
+
+# --- the lab: `make demo` and the lessons, for those who have Docker and no Linux (docs/lab-image.md)
+# The repository with its environment made, as scripts/setup would: third-party packages from wheels/, ours as they lie
+# here, so that what a learner edits is what runs. Not pruned, since lessons use all of Python.
+FROM ${PYTHON} AS lab
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore LANG=C.UTF-8 PYTHONUNBUFFERED=1
+RUN --mount=type=bind,source=wheels,target=/wheels \
+    if ls /wheels/debs/*.deb >/dev/null 2>&1; then dpkg -i /wheels/debs/*.deb; else \
+    apt-get update && apt-get install -y --no-install-recommends iptables iproute2 uidmap curl make \
+    && rm -rf /var/lib/apt/lists/*; fi >/dev/null
+WORKDIR /tulle
+RUN --mount=type=bind,source=wheels,target=/wheels \
+    python -m venv .venv && .venv/bin/pip install -q --no-index --find-links /wheels \
+    $(cd /wheels && ls | sed -nE 's/^(tulle_[a-z0-9_]+)-.*/\1/p' | grep -v _otlp$) 'tulle-cli[lab]'
+COPY . /tulle
+# Ours become links to their source; then bytecode, as scripts/setup makes it, and its own mark that nothing is left to do.
+RUN rm -rf wheels && site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+    && for source in packages/*/src/tulle_* plugins/*/*/src/tulle_*; do \
+        there=$site/$(basename "$source"); [ ! -d "$there" ] || { rm -rf "$there" && ln -s "/tulle/$source" "$there"; }; \
+    done \
+    && .venv/bin/python -m compileall -q -j0 .venv/lib packages/*/src plugins/*/*/src >/dev/null; \
+    mkdir -p .venv/tulle-pycache && .venv/bin/tulle-proxy --check \
+    && bash -c 'shopt -s nullglob; python=python3; eval "$(grep ^manifest= scripts/setup)"; printf %s "$manifest" > .venv/.tulle-ready' \
+    && scripts/setup && .venv/bin/tulle --version
+ENV PATH=/tulle/.venv/bin:/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin \
+    XDG_STATE_HOME=/tulle/lessons/mine/.state TULLE_LAB_STATE=/root/.local/state/tulle/lab
+# (what a learner has done is kept with the answers; the lab's own sockets are not, since a shared folder may have none)
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.version=${VERSION} org.opencontainers.image.revision=${REVISION} \
+      org.opencontainers.image.licenses=MIT org.opencontainers.image.vendor=Tulle org.opencontainers.image.title=tulle-lab
+CMD ["make", "demo"]

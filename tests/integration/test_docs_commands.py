@@ -1,6 +1,4 @@
-"""Every command in the documents' shell blocks is one that exists, with options that it has. Nothing is run here;
-`make e2e` runs those of docs/install.md on a cluster (tests/e2e/test_install_doc.py).
-"""
+"""Every command in the documents' shell blocks is one that exists, with options that it has. Nothing is run here."""
 
 import re
 
