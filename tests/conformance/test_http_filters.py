@@ -264,6 +264,30 @@ async def test_cors_preflight(cluster):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
+async def test_cors_preflight_of_a_rule_for_a_method(cluster):
+    """HTTPCORSFilter with HTTPRouteMatch.method: the rule takes its method's preflights, and no other OPTIONS.
+
+    The specification is silent (gateway-api issue 3857); so does Envoy Gateway.
+    """
+    own = {"matches": [{"path": {"type": "Exact", "value": "/own"}, "method": "OPTIONS"}]}
+    async with cluster("app-b", "app-c") as c:
+        get = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}, "method": "GET"}]}
+        mine = {"matches": [{"path": {"type": "Exact", "value": "/own"}, "method": "GET"}]}
+        cors = [{"type": "CORS", "cors": CORS}]
+        c.tell(route(rule("app-b", filters=cors, **get), rule("app-b", filters=cors, **mine), rule("app-c", **own)))
+        asked = {"Origin": "https://www.example.org", "Access_Control_Request_Method": "GET"}
+        answer = await c.request("OPTIONS", "/", **asked)
+        assert answer.status == 204
+        assert answer.headers["access-control-allow-origin"] == "https://www.example.org"
+        # no preflight, and one of another method, are nobody's: as without the filter
+        assert (await c.request("OPTIONS", "/")).status == 404
+        other = await c.request("OPTIONS", "/", **{**asked, "Access_Control_Request_Method": "PUT"})
+        assert other.status == 404
+        assert not await c.received("app-b")
+        # what somebody wrote for OPTIONS comes first
+        assert (await c.request("OPTIONS", "/own", **asked)).service == "app-c"
+
+
 async def test_cors_of_a_simple_request(cluster):
     """HTTPCORSFilter.allowOrigins, .exposeHeaders: set where the origin is allowed, left out where it is not."""
     async with cluster("app-b") as c:

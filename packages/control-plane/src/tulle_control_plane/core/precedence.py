@@ -13,6 +13,9 @@ Owns the order, across all rules of all routes of a Service. First that differs:
 7. the earlier rule, the earlier match
 
 For GRPCRoutes 2 to 5 are: characters of the matching service, of the matching method, number of header matches.
+A rule with a CORS filter that matches by method takes that method's preflights as well (preflight_of), where no match
+that somebody wrote for the same path and the method OPTIONS does.
+
 A route without a timestamp (the lab's, from a file) counts as older than those that have one.
 """
 
@@ -29,6 +32,12 @@ _ANY_PATH = (_KINDS["PathPrefix"], -1)  # as the prefix "/"
 def route_order(route: AnyRoute) -> tuple[str, str]:
     """Sorts routes: 6."""
     return route.created, f"{route.namespace}/{route.name}"
+
+
+def preflight_rank(route: AnyRoute, rule: int, number: int, match: Match) -> tuple[Any, ...]:
+    """Where the preflights of what `match` takes are sorted in: as it, but after every match that somebody wrote."""
+    clients, (kind, length, method, *counts), *rest = rank(route, rule, number, match)
+    return (clients, (kind, length, method, 1, *counts), *rest)
 
 
 def rank(route: AnyRoute, rule: int, number: int, match: Match) -> tuple[Any, ...]:

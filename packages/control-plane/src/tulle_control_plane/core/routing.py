@@ -20,13 +20,15 @@ from tulle_control_plane.core.objects import (
     Key,
     Match,
     Mirror,
+    PluginFilter,
     Rule,
     Service,
     ServicePort,
     Session,
+    ValueMatch,
 )
 from tulle_control_plane.core.policies import Directions, on_rule
-from tulle_control_plane.core.precedence import rank, route_order
+from tulle_control_plane.core.precedence import preflight_rank, rank, route_order
 from tulle_control_plane.core.reader import Reader
 from tulle_control_plane.core.results import Backend, MirrorTo, Policy, Route, Row, Share
 from tulle_control_plane.core.results import Filter as Filtered
@@ -103,10 +105,12 @@ def compile_routes(
     routes: list[Route] = []
     for route in routes_for(reader, client, service, port):
         for index, rule in enumerate(route.rules):
-            ranked += [
-                (rank(route, index, number, match), Row(len(routes), match, route.clients))
-                for number, match in enumerate(rule.matches or (EVERYTHING,))
-            ]
+            for number, match in enumerate(rule.matches or (EVERYTHING,)):
+                ranked.append((rank(route, index, number, match), Row(len(routes), match, route.clients)))
+                preflight = preflight_of(rule, match)
+                if preflight is not None:
+                    at = preflight_rank(route, index, number, match)
+                    ranked.append((at, Row(len(routes), preflight, route.clients)))
             routes.append(compiler.route(route, index, rule))
     if routes and all(row.clients for _, row in ranked):
         # GEP-1294, "Route presence": for clients that no route is for there is none, and the Service is called
@@ -117,6 +121,26 @@ def compile_routes(
     ranked.sort(key=lambda pair: pair[0])
     others = (backends[name] for name in sorted(backends))
     return Compiled(tuple(routes), tuple(row for _, row in ranked), (own, *others))
+
+
+def preflight_of(rule: Rule, match: Match) -> Match | None:
+    """The preflights of the requests that a rule with a CORS filter takes by their method; None where there is none.
+
+    A browser asks with OPTIONS whether it may send the request itself (Fetch standard, CORS-preflight request). By the
+    letter a rule for GET takes no OPTIONS, and its filter would never see what it is there for; the specification says
+    nothing (kubernetes-sigs/gateway-api issue 3857). As Envoy Gateway does since its pull request 7144, the rule takes
+    preflights, and no other OPTIONS, with its other conditions as they are. Ours must name the method that it takes.
+    """
+    cors = any(isinstance(each, PluginFilter) and each.type == "cors" for each in rule.filters)
+    if not cors or match.method in ("", "OPTIONS"):
+        return None
+    named = {each.name for each in match.headers}
+    asked = (
+        ValueMatch("Exact", match.method, "access-control-request-method"),
+        ValueMatch("RegularExpression", ".+", "origin"),
+    )
+    more = tuple(each for each in asked if each.name not in named)
+    return replace(match, method="OPTIONS", headers=(*match.headers, *more))
 
 
 @dataclass
