@@ -17,6 +17,7 @@ LOGS = "tulle lab logs POD -n NS -c tulle-proxy"
 STAT = "tulle stat svc/SERVICE -n NS --backends"
 PODS = "tulle lab get pods -n NS -o wide"
 POLICIES = "tulle lab get meshpolicies -A -o yaml"
+SEND = "tulle explain POD METHOD http://SERVICE/PATH -n NS --send"
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ REASONS = (
     Reason("bad-answer", UPSTREAM, 502, "The upstream's answer breaks HTTP's rules; the detail says which.",
            "The upstream; or a port that speaks something else than HTTP.", LOGS),
     Reason("timeout", UPSTREAM, 504, "The answer took longer than a timeout allows.",
-           "Which timeout holds (policy or route), and what the upstream does for so long.", STAT),
+           "Which timeout holds (policy or route), and what the upstream does for so long.", SEND),
 
     Reason("refused", POLICY, None, "A policy refused the request, and gave no reason of its own.",
            "The policies that hold for the Service; the proxy's log names the request.", POLICIES),
@@ -119,7 +120,7 @@ REASONS = (
     Reason("external-unavailable", POLICY, 503, "The service that an external policy asks did not answer in time, and "
            "the policy says to refuse then.", "Is that service ready, and quick enough?", POLICIES),
     Reason("circuit-open", POLICY, 503, "Every endpoint of the backend has failed so often that its circuit is open; "
-           "`retry-after` says for how long.", "Why the endpoints fail: their figures and logs.", STAT),
+           "`retry-after` says for how long.", "Why the endpoints fail: their figures and logs.", SEND),
     Reason("overflow", POLICY, 503, "A circuit-breaker policy allows no more requests or connections at a time.",
            "The policy's limits; or an upstream that has become slow, so that requests pile up.", STAT),
     Reason("fault", POLICY, None, "A fault policy fails so many requests on purpose.",
