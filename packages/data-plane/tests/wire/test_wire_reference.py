@@ -369,10 +369,12 @@ def check(head: bytes, fast: Any, said: dict[str, Any], reasons: set[str]) -> No
         refused = ""
     assert (refused in reasons) if refused else not reasons, f"refused for {refused!r}, the reference says {reasons}"
     if not refused:
-        names = set(result.__slots__) - {"block", "secret"} | {"headers"}
+        names = set(result.__slots__) - {"block", "secret", "length"} | {"headers"}
         seen = {name: getattr(result, name) for name in names} | {"headers": list(result.headers)}
         assert seen == said
         assert len(result.headers) == len(said["headers"])
+        kind, length = said["framing"]
+        assert getattr(result, "length", None) in (None, length if kind == LENGTH else -1)  # an answer's
 
 
 @settings(max_examples=500, deadline=None)
