@@ -39,7 +39,7 @@ def configuration_of(answer):
     return number if (answer.sent("x-config"), answer.path, answer.service) == of_one else None
 
 
-@pytest.mark.timeout(450 + 2 * CHANGES)
+@pytest.mark.timeout(450 + 4 * CHANGES)
 async def test_changes_lose_nothing_and_mix_nothing(cluster):
     """A route in use changes while requests are under way: each is served by one configuration, the old or the new."""
     async with cluster("app-b", "app-b2") as c:
