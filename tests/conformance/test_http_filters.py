@@ -270,11 +270,11 @@ async def test_cors_preflight_of_a_rule_for_a_method(cluster):
     The specification is silent (gateway-api issue 3857); so does Envoy Gateway.
     """
     own = {"matches": [{"path": {"type": "Exact", "value": "/own"}, "method": "OPTIONS"}]}
-    async with cluster("app-b", "app-c") as c:
+    async with cluster("app-b", "app-b3") as c:
         get = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}, "method": "GET"}]}
         mine = {"matches": [{"path": {"type": "Exact", "value": "/own"}, "method": "GET"}]}
         cors = [{"type": "CORS", "cors": CORS}]
-        c.tell(route(rule("app-b", filters=cors, **get), rule("app-b", filters=cors, **mine), rule("app-c", **own)))
+        c.tell(route(rule("app-b", filters=cors, **get), rule("app-b", filters=cors, **mine), rule("app-b3", **own)))
         asked = {"Origin": "https://www.example.org", "Access_Control_Request_Method": "GET"}
         answer = await c.request("OPTIONS", "/", **asked)
         assert answer.status == 204
@@ -285,7 +285,7 @@ async def test_cors_preflight_of_a_rule_for_a_method(cluster):
         assert other.status == 404
         assert not await c.received("app-b")
         # what somebody wrote for OPTIONS comes first
-        assert (await c.request("OPTIONS", "/own", **asked)).service == "app-c"
+        assert (await c.request("OPTIONS", "/own", **asked)).service == "app-b3"
 
 
 async def test_cors_of_a_simple_request(cluster):
