@@ -81,10 +81,29 @@ def test_the_programs_take_their_settings():
 
 
 def test_the_control_plane_may_read_what_the_catalog_watches_and_nothing_else():
-    rules = OBJECTS["ClusterRole", "tulle-control-plane"]["rules"]
-    granted = {(group, what) for rule in rules for group in rule["apiGroups"] for what in rule["resources"]}
-    assert granted == {(each.group, each.plural) for each in RESOURCES}
-    assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
+    read = {each for each in _granted() if not each[1].endswith("/status")}
+    assert read == {(each.group, each.plural, verb) for each in RESOURCES for verb in ("list", "watch")}
+
+
+def test_the_control_plane_may_write_the_statuses_of_routes_and_policies_and_nothing_else():
+    written = {each for each in _granted() if each[1].endswith("/status")}
+    gateway = "gateway.networking.k8s.io"
+    assert written == {
+        (gateway, "httproutes/status", "patch"),
+        (gateway, "grpcroutes/status", "patch"),
+        ("tulle.dev", "meshpolicies/status", "patch"),
+    }
+
+
+def _granted():
+    """What the control plane may do everywhere: (group, resource, verb)."""
+    return {
+        (group, what, verb)
+        for rule in OBJECTS["ClusterRole", "tulle-control-plane"]["rules"]
+        for group in rule["apiGroups"]
+        for what in rule["resources"]
+        for verb in rule["verbs"]
+    }
 
 
 def test_the_admission_controller_may_write_two_objects_and_nothing_else():

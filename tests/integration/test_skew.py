@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tulle_data_plane import __version__
 
 from tests.acceptance.lab import Lab
 
@@ -97,10 +98,12 @@ def served(lab):
     return json.loads(lab.exec("node", sys.executable, "-c", ASK % REQUESTS))
 
 
-def proxies(lab):
-    """pod's app -> (the version of its proxy, its state), as the control plane has it."""
+def has_only(lab, app, version):
+    """Whether the control plane knows proxies of `app`, all of them of that version and in sync: those before are gone
+    once they have drained."""
     found = json.loads(lab.tulle("proxy", "status", "-A", "-o", "json").out)["proxies"]
-    return {each["pod"].rpartition("-")[0].rpartition("-")[0]: (each["version"], each["state"]) for each in found}
+    return {(each["version"], each["state"]) for each in found
+            if each["pod"].rpartition("-")[0].rpartition("-")[0] == app} == {(version, "SYNCED")}
 
 
 def converses(lab):
@@ -126,8 +129,8 @@ def until(holds, times=20):
 def test_proxies_and_control_planes_of_two_versions(lab):
     # proxies of the version before, a control plane of this one: what an upgrade leaves
     lab.run("apply", "-f", "-", "--wait", stdin=sample({"app-a": "previous", "app-b": "previous", "app-b2": ""}))
-    assert proxies(lab)["app-a"] == ("0.0.9", "SYNCED")
-    assert proxies(lab)["app-b2"][0] != "0.0.9"
+    until(lambda: has_only(lab, "app-a", "0.0.9"), 200)
+    until(lambda: has_only(lab, "app-b2", __version__), 200)
     converses(lab)
     said = lab.tulle("check").out
     assert "app-a" in said
@@ -141,6 +144,6 @@ def test_proxies_and_control_planes_of_two_versions(lab):
     plane.pop("status", None)
     lab.run("apply", "-f", "-", "--wait", stdin=yaml.safe_dump(plane))
     lab.run("apply", "-f", "-", "--wait", stdin=sample({"app-a": "", "app-b": "previous", "app-b2": ""}))
-    assert proxies(lab)["app-a"][0] != "0.0.9"
-    assert proxies(lab)["app-b"] == ("0.0.9", "SYNCED")
+    until(lambda: has_only(lab, "app-a", __version__), 200)
+    until(lambda: has_only(lab, "app-b", "0.0.9"), 200)
     converses(lab)
