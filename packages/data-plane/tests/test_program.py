@@ -204,6 +204,18 @@ def test_what_is_left_out_for_memory_is_there_for_plugins():
     assert (done.stdout.split(), done.stderr) == (["0", "1.5", "36", "True", "b", "free"], "")
 
 
+def test_openssl_is_loaded_by_who_speaks_tls_and_not_before():
+    code = (
+        "from tulle_data_plane import lean; lean.leave_out(); import tulle_data_plane.main; lean.put_back();"
+        "import sys; print(*{'ssl', '_ssl', '_hashlib', 'trio._dtls'} & sys.modules.keys());"
+        "import ssl, trio, trio.testing;"
+        "ends = trio.testing.memory_stream_pair();"
+        "print(type(trio.SSLStream(ends[0], ssl.create_default_context(), server_hostname='b')).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-OO", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("\nSSLStream\n", "")
+
+
 @pytest.mark.parametrize("loud", ["info", "loud"])
 def test_a_check_leaves_no_timer_that_could_kill_the_process_while_it_ends(loud):
     """An interpreter takes a while to end on a busy machine, and has put its signal handlers back by then."""

@@ -1,4 +1,4 @@
-"""Memory that a proxy does not need: modules that libraries import and it never uses (2 MB), and start-up's leavings.
+"""Memory that a proxy does not need: modules that libraries import and it never uses (6 MB), and start-up's leavings.
 
 Owns the list of modules. Each entry says who imports it and why nothing breaks. Run before anything heavy is imported.
 """
@@ -31,6 +31,9 @@ def leave_out() -> None:
     # trio encodes host names that are not ASCII with idna's tables. The names that a proxy resolves are a cluster's.
     _stand_in("idna")
 
+    # trio names ssl's things when somebody speaks TLS: OpenSSL (4 MB) is loaded for who does, with the first of them.
+    _stand_in("ssl", __getattr__=_fetched_attribute("ssl"))
+
     # trio can start processes, and speak DTLS. A proxy does neither; what is asked for all the same is fetched then.
     starting = {name: _fetched("trio._subprocess", name) for name in ("run_process", "open_process")}
     _stand_in("trio._subprocess", Process=type("Process", (), {}), **starting)
@@ -45,6 +48,12 @@ def leave_out() -> None:
 
     if api_implementation.Type() == "upb":
         _stand_in("google.protobuf.internal.python_message", GeneratedProtocolMessageType=type)
+
+    # only now, when all are in place: to import one's parent may import another
+    for name, module in _stand_ins.items():
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(import_module(parent), child, module)
 
 
 def put_back() -> None:
@@ -92,9 +101,6 @@ def _stand_in(name: str, **attributes: object) -> None:
     vars(module).update(attributes)
     if sys.modules.setdefault(name, module) is module:
         _stand_ins[name] = module
-        if "." in name:
-            parent, _, child = name.rpartition(".")
-            setattr(import_module(parent), child, module)
 
 
 _DTLS = ("DTLSChannel", "DTLSChannelStatistics", "DTLSEndpoint")

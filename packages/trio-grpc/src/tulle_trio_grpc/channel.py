@@ -1,5 +1,7 @@
 """`open_channel`: the entry to everything else."""
 
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
