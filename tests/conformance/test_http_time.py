@@ -64,8 +64,8 @@ async def test_retry_of_connections_that_are_cut_off(cluster, real_servers):
         assert len(await c.received("app-b", 3)) == 3
         await c.be("app-b", 0)
         assert (await c.get()).status == 502
-        # one more where a kept connection was used first: that replay is HTTP's own (RFC 9112 section 9.3.1)
-        assert 3 <= len(await c.received("app-b", 3)) <= 4
+        # one more for each try that a kept connection took: that replay is HTTP's own (RFC 9112 section 9.3.1)
+        assert 3 <= len(await c.received("app-b", 3)) <= 6
 
 
 async def test_backoff_is_a_minimum(cluster, patient_clock):
