@@ -180,7 +180,10 @@ def test_what_the_labs_process_is_given_can_be_read_from_it(tmp_path):
     assert plugins.variables(()) == {}
     assert plugins.handed_down(given) == ("/a", "/b c")
     assert plugins.handed_down({}) == ()
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, env={**os.environ, **given}) as process:
+    pipe, environment = subprocess.PIPE, {**os.environ, **given}
+    with subprocess.Popen(["cat"], stdin=pipe, stdout=pipe, bufsize=0, env=environment) as process:
+        process.stdin.write(b"x")
+        assert process.stdout.read(1) == b"x"  # it runs: until then the kernel may show no environment
         assert plugins.of_running(process.pid) == ("/a", "/b c")
         process.stdin.close()
     assert plugins.of_running(process.pid) is None
