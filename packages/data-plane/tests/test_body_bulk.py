@@ -210,17 +210,23 @@ async def test_half_an_answer_is_a_reset(mesh, harness, spliced, end):
         assert m.host.pipes.used == m.host.outbound_pool.idle == 0
 
 
+async def half_of_a_request(client, app):
+    """The client sends a head and 2 MiB of its body, and no more; the server's end, which has got them."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.send, POST + BODY[: 2 << 20])
+        peer = await app.accept()
+        await peer.until()
+        await peer.exactly(2 << 20)
+    return peer
+
+
 @pytest.mark.parametrize("end", ["close", "reset"])
 async def test_half_a_request_is_a_reset(mesh, harness, spliced, end):
     async with mesh() as m, m.raw_upstream() as app:
         await m.service(harness.VIP, app.port)
         async with await m.dial() as stream:
             client = harness.Peer(stream)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(client.send, POST + BODY[: 2 << 20])
-                peer = await app.accept()
-                await peer.until()
-                await peer.exactly(2 << 20)
+            peer = await half_of_a_request(client, app)
             assert spliced
             if end == "reset":
                 client.reset()
@@ -321,11 +327,7 @@ async def test_a_client_that_sends_nothing_more(mesh, harness, mock_clock, splic
         await m.service(harness.VIP, app.port)
         async with await m.dial() as stream:
             client = harness.Peer(stream)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(client.send, POST + BODY[: 2 << 20])
-                peer = await app.accept()
-                await peer.until()
-                await peer.exactly(2 << 20)
+            peer = await half_of_a_request(client, app)
             assert spliced
             await trio.testing.wait_all_tasks_blocked()
             mock_clock.jump(seconds - 1)

@@ -14,6 +14,8 @@ REQUESTS = 10_000
 SEEN_WITHIN = 2.0
 APP = "tulle-control-plane"
 CANARY = SAMPLE_APP / "canary"
+WAITING = "waiting for the control plane"
+"""In what a proxy that is not ready says of itself."""
 
 
 def restarts(pod: dict[str, Any]) -> int:
@@ -22,13 +24,19 @@ def restarts(pod: dict[str, Any]) -> int:
 
 
 def kill(mesh: Mesh, app: str, namespace: str) -> int:
-    """SIGKILL to the program of a pod, which is process 2 of its container; how often it had been restarted before."""
+    """SIGKILL to the program of a pod; how often it had been restarted before."""
     pod = mesh.pod(app, namespace)
     before = restarts(pod)
-    mesh.tulle("lab", *mesh.lab.exec_words(pod["metadata"]["name"], "sh", "-c", "kill -KILL 2", namespace=namespace))
+    _signal(mesh, "KILL", app, namespace)
     mesh.until(lambda: restarts(mesh.pod(app, namespace)) > before or _is_down(mesh, app, namespace),
                f"{app} to be killed")
     return before
+
+
+def _signal(mesh: Mesh, name: str, app: str = APP, namespace: str = SYSTEM) -> None:
+    """To the program of a pod, which is process 2 of its container."""
+    pod = mesh.pod(app, namespace)["metadata"]["name"]
+    mesh.tulle("lab", *mesh.lab.exec_words(pod, "sh", "-c", f"kill -{name} 2", namespace=namespace))
 
 
 def _is_down(mesh: Mesh, app: str, namespace: str) -> bool | None:
@@ -119,15 +127,6 @@ def _hangs(mesh: Mesh) -> Outcome:
         (early == usual, "the change was in force before"),
         (first - back <= SEEN_WITHIN, f"more than {SEEN_WITHIN:g} s"),
     )
-
-
-WAITING = "waiting for the control plane"
-
-
-def _signal(mesh: Mesh, name: str) -> None:
-    """To the control plane's program, which is process 2 of its container."""
-    pod = mesh.pod(APP, SYSTEM)["metadata"]["name"]
-    mesh.tulle("lab", *mesh.lab.exec_words(pod, "sh", "-c", f"kill -{name} 2", namespace=SYSTEM))
 
 
 def _readiness(mesh: Mesh, before: set[str]) -> str:

@@ -7,12 +7,12 @@ use; what a proxy does with its configuration is left out.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
 from tulle_api.v1 import discovery_pb2 as pb
-from tulle_trio_grpc import Call, GrpcError, Stub, open_channel
+from tulle_trio_grpc import Call, Stub, open_channel
 
 SERVICE: Any = pb.DESCRIPTOR.services_by_name["Discovery"]
 
@@ -72,7 +72,7 @@ class Crowd:
         """Somebody has got something."""
         self._changed.set()
 
-    async def until_all(self, holds: Any, seconds: float, what: str) -> None:
+    async def until_all(self, holds: Callable[[Simulated], bool], seconds: float, what: str) -> None:
         """Wait until `holds(proxy)` for each. Raises Late after `seconds`."""
         missing = list(self.proxies)
         with trio.move_on_after(seconds):
@@ -86,6 +86,3 @@ class Crowd:
 
 class Late(Exception):
     """The control plane did not get round to all of them."""
-
-
-__all__ = ["Crowd", "GrpcError", "Late", "Simulated"]
