@@ -424,6 +424,7 @@ EXPECTED = {
 }  # fmt: skip
 
 
+@pytest.mark.timeout(700)  # some 10 s of computing, which a machine that builds images beside it may stretch
 @pytest.mark.parametrize("kind", EXPECTED)
 def test_each_breach_fails_the_test_that_is_named_for_it(kind, tmp_path):
     code, expected = EXPECTED[kind]
@@ -439,11 +440,15 @@ def test_each_breach_fails_the_test_that_is_named_for_it(kind, tmp_path):
         if kind == "Catalog":
             lines += ["    def environment(self, folder): return {'TULLE_SOURCE': 'x'}"]
     (tmp_path / "test_misbehaving.py").write_text("\n".join(lines))
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-rf", "--tb=short", "-p", "no:cacheprovider", "test_misbehaving.py"],
-        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "300"},
-        capture_output=True, text=True, timeout=150,
-    )  # fmt: skip
+    words = ["-q", "-rf", "--tb=short", "-p", "no:cacheprovider", "-o", "faulthandler_timeout=120"]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *words, "test_misbehaving.py"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "300"},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        pytest.fail(f"still at work after 600 s:\n{(error.stdout or b'').decode()[-5000:]}")
     failed = set(re.findall(r"^FAILED .*::Test(\w+)::(\w+)", done.stdout, re.M))
     assert "ERROR" not in done.stdout, done.stdout
     assert re.search(r"\d+ passed", done.stdout), done.stdout
