@@ -2,6 +2,7 @@
 And a kubectl that answers as it was told, and writes down how it was called.
 """
 
+import importlib.util
 import json
 import os
 import sys
@@ -310,3 +311,31 @@ def kubectl(tmp_path, monkeypatch):
     recorded = Recorded()
     recorded.answer()
     return recorded
+
+
+def _stores():
+    # not by sys.path: another package's tests may have a module of this name
+    name = "tulle_cli_tests_stores"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("stores.py"))
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(params=["lab", "cluster"])
+def store(request):
+    """Where the canary's objects are: in both kinds of place, the same must hold. Starts empty."""
+    return _stores().STORES[request.param]()
+
+
+@pytest.fixture
+def cluster():
+    """An API server as kubectl tells of it."""
+    return _stores().Cluster()
+
+
+@pytest.fixture
+def memory():
+    """What the lab holds."""
+    return _stores().Memory()

@@ -1,9 +1,12 @@
-"""A whole canary against objects in memory and a mesh that is arithmetic; killed, touched, aborted. No time passes."""
+"""A whole canary against objects in memory and a mesh that is arithmetic; killed, touched, aborted. No time passes.
 
-import copy
+Everything happens twice: in the lab, and on a cluster, where each write meets somebody who was quicker (stores.py).
+"""
+
 import json
 
 import pytest
+from tulle_cli.api_client import ApiClient
 from tulle_cli.canary import route
 from tulle_cli.canary.follow import Follower, RolledBack
 from tulle_cli.canary.machine import Seen
@@ -14,34 +17,6 @@ from tulle_cli.canary.weights import Move
 from tulle_cli.errors import CliError
 
 MOVE = Move("demo", "app-b", 80, "app-b2", 80)
-
-
-class Memory:
-    """Objects as an API server would hold them; `writes` counts changes."""
-
-    def __init__(self, *objects):
-        self.objects = {}
-        self.writes = 0
-        for obj in objects:
-            self.apply(obj)
-
-    def list(self, kind, namespace):
-        return [copy.deepcopy(o) for (k, ns, _), o in self.objects.items() if (k, ns) == (kind, namespace)]
-
-    def get(self, kind, namespace, name):
-        return copy.deepcopy(self.objects.get((kind, namespace, name)))
-
-    def apply(self, obj):
-        self.writes += 1
-        self.objects[obj["kind"], obj["metadata"]["namespace"], obj["metadata"]["name"]] = copy.deepcopy(obj)
-
-    def delete(self, kind, namespace, name):
-        self.writes += 1
-        self.objects.pop((kind, namespace, name), None)
-
-    @property
-    def routes(self):
-        return self.list("HTTPRoute", "demo")
 
 
 def service(name, *ports):
@@ -93,24 +68,23 @@ class World:
         return Seen(requests, round(requests * self.fails(self.percent)), self.p99 if requests else None)
 
     def follow(self, name="app-b"):
-        Follower(self.objects, self, self.told.append, self.now, self.sleep).follow("demo", name)
+        Follower(self.objects.adapter, self, self.told.append, self.now, self.sleep).follow("demo", name)
 
     @property
     def lines(self):
         return [f"{event.percent}% {event.what}" for event in self.told]
 
 
-def started(*backends, **plan):
+def started(objects, *backends, **plan):
     """A world in which the first step has just been written; and the route as it was before."""
     before = http_route(backends=list(backends) or None, annotations={"team": "shop"})
-    objects = Memory()
     plan = {"steps": (5, 25, 100), "min_success": 99.5, **plan}
     objects.apply(route.begun(before, MOVE, Plan(**plan), 1000.0, made=False))
     return World(objects), before
 
 
-def test_a_good_version_reaches_all():
-    world, _ = started()
+def test_a_good_version_reaches_all(store):
+    world, _ = started(store)
     world.follow()
     assert world.lines == ["25% step", "100% step", "100% done"]
     assert world.clock - 1000 == pytest.approx(90, abs=5)  # 30 s each, in looks of one second
@@ -122,8 +96,8 @@ def test_a_good_version_reaches_all():
     assert world.objects.writes == writes
 
 
-def test_a_bad_version_is_rolled_back_at_the_first_step_and_the_route_is_as_it_was():
-    world, before = started({"name": "app-b", "port": 80})
+def test_a_bad_version_is_rolled_back_at_the_first_step_and_the_route_is_as_it_was(store):
+    world, before = started(store, {"name": "app-b", "port": 80})
     world.fails = lambda percent: 0.05
     with pytest.raises(RolledBack, match=r"rolled back at 5%") as error:
         world.follow()
@@ -134,8 +108,8 @@ def test_a_bad_version_is_rolled_back_at_the_first_step_and_the_route_is_as_it_w
     assert world.cost < 100 * 0.05 * 30 * 0.05
 
 
-def test_it_is_rolled_back_at_whichever_step_the_bar_is_missed():
-    world, before = started()
+def test_it_is_rolled_back_at_whichever_step_the_bar_is_missed(store):
+    world, before = started(store)
     world.fails = lambda percent: 0.02 if percent > 50 else 0.0
     with pytest.raises(RolledBack, match="at 100%"):
         world.follow()
@@ -143,8 +117,8 @@ def test_it_is_rolled_back_at_whichever_step_the_bar_is_missed():
     assert world.objects.routes == [before]
 
 
-def test_a_slow_version_is_rolled_back():
-    world, before = started(max_p99=0.05)
+def test_a_slow_version_is_rolled_back(store):
+    world, before = started(store, max_p99=0.05)
     world.p99 = 0.08
     with pytest.raises(RolledBack) as error:
         world.follow()
@@ -153,8 +127,8 @@ def test_a_slow_version_is_rolled_back():
 
 
 @pytest.mark.parametrize("killed_at", [1000.0, 1029.0, 1031.0, 1065.0])
-def test_killed_at_any_time_it_goes_on_where_it_was(killed_at):
-    world, _ = started()
+def test_killed_at_any_time_it_goes_on_where_it_was(store, killed_at):
+    world, _ = started(store)
     world.killed_at = killed_at
     with pytest.raises(KeyboardInterrupt):
         world.follow()
@@ -165,8 +139,8 @@ def test_killed_at_any_time_it_goes_on_where_it_was(killed_at):
     assert world.clock - 1000 == pytest.approx(93, abs=9)
 
 
-def test_what_went_wrong_while_nobody_watched_is_seen_when_it_is_started_again():
-    world, before = started()
+def test_what_went_wrong_while_nobody_watched_is_seen_when_it_is_started_again(store):
+    world, before = started(store)
     world.killed_at = 1001.0
     with pytest.raises(KeyboardInterrupt):
         world.follow()
@@ -177,8 +151,8 @@ def test_what_went_wrong_while_nobody_watched_is_seen_when_it_is_started_again()
     assert world.told[-1].seen.requests > 2000  # all of the time since the step began
 
 
-def test_with_too_few_requests_it_holds_and_says_so_now_and_then():
-    world, _ = started()
+def test_with_too_few_requests_it_holds_and_says_so_now_and_then(store):
+    world, _ = started(store)
     world.rate = 1.0
     world.killed_at = 1100.0
     with pytest.raises(KeyboardInterrupt):
@@ -191,8 +165,8 @@ def test_with_too_few_requests_it_holds_and_says_so_now_and_then():
     assert world.lines[-1] == "100% done"
 
 
-def test_without_the_control_plane_it_holds_and_says_why():
-    world, _ = started()
+def test_without_the_control_plane_it_holds_and_says_why(store):
+    world, _ = started(store)
     world.away, world.killed_at = True, 1050.0
     with pytest.raises(KeyboardInterrupt):
         world.follow()
@@ -203,8 +177,8 @@ def test_without_the_control_plane_it_holds_and_says_why():
     assert world.lines[-1] == "100% done"
 
 
-def test_weights_that_somebody_else_has_changed_are_not_overwritten():
-    world, _ = started()
+def test_weights_that_somebody_else_has_changed_are_not_overwritten(store):
+    world, _ = started(store)
     changed = world.objects.routes[0]
     changed["spec"]["rules"][0]["backendRefs"][0]["weight"] = 1
     world.objects.apply(changed)
@@ -213,13 +187,13 @@ def test_weights_that_somebody_else_has_changed_are_not_overwritten():
     assert world.objects.routes == [changed]
 
 
-def test_a_canary_that_somebody_else_has_ended_is_over():
-    world, before = started()
+def test_a_canary_that_somebody_else_has_ended_is_over(store):
+    world, before = started(store)
     world.objects.apply(before)
     with pytest.raises(CliError, match="carries no canary any more"):
         world.follow()
     assert world.objects.routes == [before]
-    world.objects.delete("HTTPRoute", "demo", "app-b")
+    world.objects.delete(before)
     with pytest.raises(CliError, match="carries no canary any more"):
         world.follow()
 
@@ -228,46 +202,51 @@ def test_a_canary_that_somebody_else_has_ended_is_over():
 
 
 @pytest.fixture
-def lab(monkeypatch):
-    """Objects that `tulle canary` finds, and a sleep that only counts."""
-    objects = Memory(service("app-b"), service("app-b2"), service("many", 80, 81))
-    monkeypatch.setattr(LabObjects, "default", classmethod(lambda cls: objects))
-    return objects
+def objects(store, monkeypatch):
+    """Objects that `tulle canary` finds."""
+    for one in (service("app-b"), service("app-b2"), service("many", 80, 81)):
+        store.apply(one)
+    if store.name == "lab":
+        monkeypatch.setattr(LabObjects, "default", classmethod(lambda cls: store.adapter))
+    else:
+        monkeypatch.setattr("tulle_cli.command.canary.ClusterObjects", lambda target: store.adapter)
+    return store
 
 
 @pytest.fixture
-def canary(lab, api, tulle, monkeypatch):
+def canary(objects, api, tulle, monkeypatch):
     """Run `tulle canary ...`; each second a second passes, in which 100 requests are made."""
-    world = World(lab)
+    world = World(objects)
+    monkeypatch.setattr("tulle_cli.command.canary.ApiClient", lambda target: ApiClient(api.target))
     monkeypatch.setattr("tulle_cli.command.canary.time.time", world.now)
 
-    def follower(objects, figures, tell):
-        return Follower(objects, world, tell, world.now, world.sleep)
+    def follower(adapter, figures, tell):
+        return Follower(adapter, world, tell, world.now, world.sleep)
 
     monkeypatch.setattr("tulle_cli.command.canary.Follower", follower)
-    run = lambda *words: tulle("canary", *words, "-n", "demo", "--control-plane", api.target)  # noqa: E731
+    run = lambda *words: tulle("canary", *words, "-n", "demo", *objects.options.split())  # noqa: E731
     run.world = world
     return run
 
 
-def test_the_command_from_begin_to_end(canary, lab, golden):
+def test_the_command_from_begin_to_end(canary, objects, golden):
     done = canary("app-b", "--to", "app-b2", "--steps", "5,100", "--every", "10s")
     assert done.exit_code == 0
     golden("canary-good.txt", done.output)
-    (one,) = lab.routes
+    (one,) = objects.routes
     assert one["metadata"]["name"] == "app-b-canary"
 
 
-def test_a_canary_that_fails_exits_with_1_and_says_what_to_look_at(canary, lab, golden):
+def test_a_canary_that_fails_exits_with_1_and_says_what_to_look_at(canary, objects, golden):
     canary.world.fails = lambda percent: 0.05
     done = canary("svc/app-b", "--to", "app-b2:80", "--max-p99", "50ms", "--min-success", "99.5")
     assert done.exit_code == 1
-    golden("canary-bad.txt", done.output)
-    assert lab.routes == []  # it had been made for the canary
+    golden("canary-bad.txt", done.output.replace(" --control-plane kubernetes", ""))
+    assert objects.routes == []  # it had been made for the canary
 
 
-def test_the_command_as_json_lines(canary, lab):
-    lab.apply(http_route())
+def test_the_command_as_json_lines(canary, objects):
+    objects.apply(http_route())
     done = canary("app-b", "--to", "app-b2", "--steps", "50", "--every", "5s", "-o", "json")
     events = [json.loads(line) for line in done.output.splitlines()]
     assert [event["event"] for event in events] == ["step", "done"]
@@ -275,7 +254,7 @@ def test_the_command_as_json_lines(canary, lab):
     assert events[-1]["success"] == 1.0
 
 
-def test_interrupted_the_weights_stay_and_the_bare_command_goes_on(canary, lab):
+def test_interrupted_the_weights_stay_and_the_bare_command_goes_on(canary, objects):
     canary.world.killed_at = 1003.0
     done = canary("app-b", "--to", "app-b2", "--steps", "5,100", "--every", "10s")
     assert done.exit_code == 1
@@ -294,34 +273,34 @@ def test_interrupted_the_weights_stay_and_the_bare_command_goes_on(canary, lab):
 
 
 @pytest.mark.parametrize("phase", ["running", "done"])
-def test_abort_puts_the_route_back_also_when_it_is_done(canary, lab, phase):
+def test_abort_puts_the_route_back_also_when_it_is_done(canary, objects, phase):
     before = http_route(backends=[{"name": "app-b", "port": 80}])
-    lab.apply(before)
+    objects.apply(before)
     canary.world.killed_at = 1003.0 if phase == "running" else float("inf")
     canary("app-b", "--to", "app-b2", "--every", "5s")
-    assert lab.routes != [before]
+    assert objects.routes != [before]
     done = canary("app-b", "--abort")
-    assert (done.exit_code, lab.routes) == (0, [before])
+    assert (done.exit_code, objects.routes) == (0, [before])
     assert "rolled back: asked for by --abort" in done.output
     assert canary("app-b", "--abort").exit_code == 1
 
 
-def test_abort_does_not_touch_what_somebody_else_has_changed(canary, lab):
+def test_abort_does_not_touch_what_somebody_else_has_changed(canary, objects):
     canary.world.killed_at = 1003.0
     canary("app-b", "--to", "app-b2")
-    changed = lab.routes[0]
+    changed = objects.routes[0]
     changed["spec"]["rules"][0]["backendRefs"][1]["weight"] = 50
-    lab.apply(changed)
+    objects.apply(changed)
     done = canary("app-b", "--abort")
     assert done.exit_code == 1
     assert "somebody else has changed the weights" in done.stderr
-    assert lab.routes == [changed]
+    assert objects.routes == [changed]
 
 
-def test_status(canary, lab, api, golden):
+def test_status(canary, objects, api, golden):
     canary.world.killed_at = 1010.0
     canary("app-b", "--to", "app-b2")
-    writes = lab.writes
+    writes = objects.writes
     done = canary("app-b", "--status")
     golden("canary-status.txt", done.output)
     assert api.asked[-1] == (
@@ -329,7 +308,7 @@ def test_status(canary, lab, api, golden):
     )  # fmt: skip
     told = json.loads(canary("app-b", "--status", "-o", "json").output)
     assert (told["percent"], told["phase"], told["requests"], told["failures"]) == (5, "running", 150, 3)
-    assert lab.writes == writes
+    assert objects.writes == writes
     api.answers["/api/v1/backends"] = (503, {"error": "not yet synced"})
     assert "not yet synced" in canary("app-b", "--status").output
 
@@ -354,41 +333,41 @@ def test_status(canary, lab, api, golden):
         (["deploy/app-b", "--to", "app-b2"], 2, "is no Service"),
     ],
 )
-def test_what_is_refused_changes_nothing(canary, lab, words, code, said):
-    writes = lab.writes
+def test_what_is_refused_changes_nothing(canary, objects, words, code, said):
+    writes = objects.writes
     done = canary(*words)
     assert done.exit_code == code
     assert said in " ".join(done.stderr.split())
-    assert lab.writes == writes
+    assert objects.writes == writes
 
 
-def test_several_routes_or_a_name_that_is_taken_are_refused(canary, lab):
-    lab.apply(http_route("first"))
-    lab.apply(http_route("second"))
+def test_several_routes_or_a_name_that_is_taken_are_refused(canary, objects):
+    objects.apply(http_route("first"))
+    objects.apply(http_route("second"))
     done = canary("app-b", "--to", "app-b2")
     assert "first, second" in done.stderr
     canary.world.killed_at = 0.0
     assert "HTTPRoute second (1 of its rules)" in canary("app-b", "--to", "app-b2", "--route", "second").output
-    lab.objects.clear()
+    objects.objects.clear()
     for one in (service("app-b"), service("app-b2"), http_route("app-b-canary", parent="other")):
-        lab.apply(one)
+        objects.apply(one)
     assert "the name app-b-canary is taken" in canary("app-b", "--to", "app-b2").stderr
 
 
-def test_a_service_with_a_grpc_route_is_refused(canary, lab):
-    lab.apply({**http_route("calls"), "kind": "GRPCRoute"})
-    writes = lab.writes
+def test_a_service_with_a_grpc_route_is_refused(canary, objects):
+    objects.apply({**http_route("calls"), "kind": "GRPCRoute"})
+    writes = objects.writes
     done = canary("app-b", "--to", "app-b2")
     assert done.exit_code == 1
     assert "app-b has a GRPCRoute, calls" in done.stderr
-    assert lab.writes == writes
+    assert objects.writes == writes
 
 
-def test_a_service_of_several_ports_is_told_which(canary, lab):
+def test_a_service_of_several_ports_is_told_which(canary, objects):
     canary.world.killed_at = 0.0
     done = canary("many", "--port", "81", "--to", "app-b2")  # whose only port is another
     assert done.exit_code == 1
-    state = route.read(lab.routes[0])
+    state = route.read(objects.routes[0])
     assert (state.move.port, state.move.to_port) == (81, 80)
 
 
@@ -396,8 +375,6 @@ def test_a_service_of_several_ports_is_told_which(canary, lab):
 
 
 def test_figures_of_the_canary_alone(api):
-    from tulle_cli.api_client import ApiClient
-
     figures = Figures(ApiClient(api.target))
     assert figures.look(MOVE, 28.5) == Seen(150, 3, 0.3401)
     assert api.asked == [("/api/v1/backends", {"namespace": "demo", "service": "app-b", "window": "28s500ms"})]
@@ -430,4 +407,4 @@ def test_the_labs_objects_and_its_errors():
     assert (verb, request["namespace"]) == ("apply", "demo")
     assert json.loads(request["sources"][0]["text"]) == http_route()  # what the server owns is left out
     with pytest.raises(CliError, match="no lab is running"):
-        objects.delete("HTTPRoute", "demo", "app-b")
+        objects.delete(found)

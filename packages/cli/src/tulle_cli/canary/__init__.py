@@ -4,7 +4,8 @@
     machine.py   the decisions: hold, advance, finish, roll back (pure, the time is passed in)
     weights.py   a rule's backendRefs with a share moved (pure)
     route.py     the HTTPRoute of a canary: begun, at a step, as it was found; its state is an annotation of it (pure)
-    objects.py   where objects are: an adapter, and the lab's
+    objects.py   where objects are: what an adapter does, and the lab's
+    cluster_objects.py   a cluster's, through kubectl
     seen.py      what callers saw of the canary, from the control plane
     follow.py    looks, decides, writes, tells; keeps nothing in memory, so that it can be killed at any time
 """

@@ -33,7 +33,10 @@ def current(objects: Objects, namespace: str, service: str, name: str | None) ->
 
 
 def begin(objects: Objects, move: Move, plan: Plan, name: str | None, now: float) -> dict[str, Any]:
-    """Write the first step into the Service's route, or into one made for it. Raises CliError, changing nothing."""
+    """Write the first step into the Service's route, or into one made for it. Raises CliError, changing nothing.
+
+    Raises Conflict when somebody else was quicker (objects.anew).
+    """
     routes = objects.list("HTTPRoute", move.namespace)
     grpc = route.attached(objects.list("GRPCRoute", move.namespace), move.namespace, move.service, move.port)
     if grpc:
@@ -53,7 +56,7 @@ def begin(objects: Objects, move: Move, plan: Plan, name: str | None, now: float
         raise CliError(
             f"no HTTPRoute {name!r} of {move.service}:{move.port} in namespace {move.namespace}",
             "it does not exist, or none of its parentRefs names that Service and port",
-            f"tulle lab get httproutes -n {move.namespace}",
+            f"{objects.get_command} httproutes -n {move.namespace}",
         )
     chosen = candidates[0] if candidates else route.fresh(move)
     made = not candidates
@@ -81,24 +84,26 @@ def move_of(objects: Objects, namespace: str, service: str, port: int | None, to
     name, colon, to_port = to.partition(":")
     if name == service:
         raise CliError(f"{service} cannot be its own canary", "--to names the Service itself", "--to OTHER-SERVICE")
-    own = _port(services, namespace, service, port, "--port")
+    own = _port(objects, services, namespace, service, port, "--port")
     wanted = int(to_port) if to_port.isdigit() else None
     if colon and wanted is None:
         raise CliError(f"--to {to!r} cannot be read", "what follows the colon is no port", f"--to {name}:{own}")
     try:
-        theirs = _port(services, namespace, name, wanted or own, f"--to {name}:PORT")
+        theirs = _port(objects, services, namespace, name, wanted or own, f"--to {name}:PORT")
     except CliError:
         if wanted:
             raise
-        theirs = _port(services, namespace, name, None, f"--to {name}:PORT")
+        theirs = _port(objects, services, namespace, name, None, f"--to {name}:PORT")
     return Move(namespace, service, own, name, theirs)
 
 
-def _port(services: Mapping[str, Any], namespace: str, name: str, wanted: int | None, option: str) -> int:
+def _port(
+    objects: Objects, services: Mapping[str, Any], namespace: str, name: str, wanted: int | None, option: str
+) -> int:
     if name not in services:
         others = ", ".join(sorted(services)) or "none"
         raise CliError(f"there is no Service {name} in namespace {namespace}", f"there are: {others}",
-                       f"tulle lab get services -n {namespace}")
+                       f"{objects.get_command} services -n {namespace}")
     ports = [int(one["port"]) for one in services[name]["spec"].get("ports") or []]
     listed = ", ".join(map(str, ports)) or "none"
     if wanted is not None and wanted not in ports:
@@ -108,7 +113,7 @@ def _port(services: Mapping[str, Any], namespace: str, name: str, wanted: int | 
     return wanted if wanted is not None else ports[0]
 
 
-def same(state: State, to: str | None, given: Mapping[str, Any]) -> None:
+def same(objects: Objects, state: State, to: str | None, given: Mapping[str, Any]) -> None:
     """Raise CliError unless what was asked for (only what was given) is the canary that is under way."""
     others = []
     if to is not None and to.partition(":")[0] != state.move.to:
@@ -118,5 +123,6 @@ def same(state: State, to: str | None, given: Mapping[str, Any]) -> None:
         raise CliError(
             f"a canary of {state.move.service} is under way, at {state.percent}%, with other settings",
             "; ".join(others),
-            f"tulle canary {state.move.service} -n {state.move.namespace} goes on with it; --abort rolls it back",
+            f"tulle canary {state.move.service} -n {state.move.namespace}{objects.options} goes on with it; "
+            "--abort rolls it back",
         )

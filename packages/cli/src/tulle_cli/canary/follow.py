@@ -1,8 +1,9 @@
 """Follows a canary: looks, decides, writes, tells; again each second. Clock and sleep are passed in.
 
-Keeps nothing in memory between two looks: the route is read anew each time, and its annotation is all of the state.
-So this can be killed at any moment, and whoever calls `follow` next goes on from there; between a kill and then, the
-weights stay as they are and nobody rolls back.
+Keeps no state of the canary in memory between two looks: the route is read anew each time, and its annotation is all
+of it. So this can be killed at any moment, and whoever calls `follow` next goes on from there; between a kill and then,
+the weights stay as they are and nobody rolls back. What is remembered is only for telling: what was read last, and a
+write whose answer was lost (an API server that went away), which the next look finds done, or not.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 from tulle_cli.canary import machine, route
 from tulle_cli.canary.machine import Action, Decision, Seen, Verdict
-from tulle_cli.canary.objects import Objects
+from tulle_cli.canary.objects import Away, NotAllowed, Objects, Unsettled, anew
 from tulle_cli.canary.route import State
 from tulle_cli.canary.weights import Move
 from tulle_cli.errors import CliError
@@ -23,6 +24,8 @@ BETWEEN_LOOKS = 1.0
 """Seconds; proxies report once a second."""
 REMIND = 30.0
 """Seconds after which an unchanged reason to hold is told again."""
+PATIENCE = 120.0
+"""Seconds for which an API server that does not answer is asked again."""
 KIND = "HTTPRoute"
 
 
@@ -62,6 +65,15 @@ class RolledBack(CliError):
     """A bar was missed, and everything is as it was."""
 
 
+@dataclass(frozen=True)
+class Write:
+    """A change of the route. `after`: the state that it then carries, None for none; `event`: what is then told."""
+
+    event: Event
+    after: State | None
+    error: RolledBack | None = None
+
+
 class Follower:
     """Follows the canary of one route until it is done or rolled back."""
 
@@ -75,18 +87,42 @@ class Follower:
     ) -> None:
         self._objects, self._watcher, self._tell, self._now, self._sleep = objects, watcher, tell, now, sleep
         self._told: tuple[Verdict, float] = (Verdict.MET, float("-inf"))
+        self._last: State | None = None
+        self._unanswered: Write | None = None
+        self._away_since: float | None = None
 
     def follow(self, namespace: str, name: str) -> None:
         """Until it is done. Raises RolledBack, or CliError when the route cannot be read or is no longer ours.
 
         On an error and on Ctrl-C the weights stay as they are, and the state is in the route.
         """
-        while self.look(namespace, name):
+        while self._looked(namespace, name):
             self._sleep(BETWEEN_LOOKS)
+
+    def _looked(self, namespace: str, name: str) -> bool:
+        """A look, again where somebody else was quicker; whether there is more to do, as while nobody answers."""
+        try:
+            more = anew(lambda: self.look(namespace, name))
+        except Unsettled as error:
+            self._wait_for_answer(error, name)
+            return True
+        except NotAllowed as error:
+            raise CliError(error.what, f"{error.why}\n{self._left(name)}", error.next) from error
+        self._away_since = None
+        return more
 
     def look(self, namespace: str, name: str) -> bool:
         """One look, and what follows from it; whether there is more to do."""
-        found, state = self._read(namespace, name)
+        found = self._objects.get(KIND, namespace, name)
+        state = route.read(found) if found else None
+        if self._unanswered is not None and state == self._unanswered.after:
+            return self._written(self._unanswered)
+        self._unanswered = None
+        if found is None or state is None:
+            raise self._gone(namespace, name, deleted=found is None)
+        self._last = state
+        if not route.is_untouched(found, state):
+            raise touched(found, state)
         if state.phase == route.DONE:
             return False
         now = self._now()
@@ -95,37 +131,76 @@ class Follower:
             self._holding(state, decision, seen, now)
             return True
         if decision.action is Action.ROLL_BACK:
-            put_back(self._objects, found, state)
-            self._tell(Event("rolled-back", state.percent, f"rolled back: {decision.why}", seen))
-            raise RolledBack(
-                f"the canary {state.move.to} of {state.move.service} was rolled back at {state.percent}%",
-                f"{decision.why}\n{_as_it_was(state)}",
-                f"tulle stat svc/{state.move.service} -n {namespace} --backends, and the logs of {state.move.to}",
-            )
+            return self._roll_back(found, state, decision, seen)
         if decision.action is Action.FINISH:
-            self._objects.apply(route.written(found, replace(state, phase=route.DONE)))
-            text = f"done: {state.percent}% of {state.move.service}'s requests go to {state.move.to}"
-            self._tell(Event("done", state.percent, f"{text} ({decision.why})", seen))
-            return False
-        following = state.at(state.progress.step + 1, self._now())
-        self._objects.apply(route.written(found, following))
-        self._tell(Event("step", following.percent, f"{announced(following)} (at {state.percent}%: {seen})", seen))
-        self._told = (Verdict.MET, float("-inf"))
-        return True
+            after = replace(state, phase=route.DONE)
+            text = f"done: {state.percent}% of {state.move.service}'s requests go to {state.move.to} ({decision.why})"
+            event = Event("done", state.percent, text, seen)
+        else:
+            after = state.at(state.progress.step + 1, self._now())
+            event = Event("step", after.percent, f"{announced(after)} (at {state.percent}%: {seen})", seen)
+        return self._write(Write(event, after), lambda: self._objects.apply(route.written(found, after)))
 
-    def _read(self, namespace: str, name: str) -> tuple[Mapping[str, Any], State]:
-        found = self._objects.get(KIND, namespace, name)
-        state = route.read(found) if found else None
-        if found is None or state is None:
-            gone = "it was deleted" if found is None else f"its annotation {route.ANNOTATION} is gone"
+    def _roll_back(self, found: Mapping[str, Any], state: State, decision: Decision, seen: Seen | None) -> bool:
+        move = state.move
+        error = RolledBack(
+            f"the canary {move.to} of {move.service} was rolled back at {state.percent}%",
+            f"{decision.why}\n{_as_it_was(state)}",
+            f"tulle stat svc/{move.service} -n {move.namespace} --backends{self._objects.options}, "
+            f"and the logs of {move.to}",
+        )
+        event = Event("rolled-back", state.percent, f"rolled back: {decision.why}", seen)
+        return self._write(Write(event, None, error), lambda: put_back(self._objects, found, state))
+
+    def _write(self, write: Write, act: Callable[[], None]) -> bool:
+        try:
+            act()
+        except Away:
+            self._unanswered = write
+            raise
+        return self._written(write)
+
+    def _written(self, write: Write) -> bool:
+        """Tell what holds now; whether there is more to do. Raises RolledBack."""
+        self._unanswered, self._told = None, (Verdict.MET, float("-inf"))
+        self._tell(write.event)
+        if write.error is not None:
+            raise write.error
+        return write.after is not None and write.after.phase != route.DONE
+
+    def _wait_for_answer(self, error: Unsettled, name: str) -> None:
+        """Say that nobody answers, once; after PATIENCE raise CliError with the state in which the route was left."""
+        now = self._now()
+        if self._away_since is None:
+            self._away_since = now
+            percent = self._last.percent if self._last else 0
+            again = f"trying again for {PATIENCE:g}s"
+            self._tell(Event("hold", percent, f"holding, {again}: {error.what}: {error.why}"))
+        elif now - self._away_since >= PATIENCE:
             raise CliError(
-                f"HTTPRoute {namespace}/{name} carries no canary any more",
-                f"{gone}: it was aborted, or somebody wrote the route anew; nothing was changed now",
-                f"tulle lab get httproute {name} -n {namespace} -o yaml",
-            )
-        if not route.is_untouched(found, state):
-            raise touched(found, state)
-        return found, state
+                error.what,
+                f"{error.why}\nfor {PATIENCE:g}s it was tried again\n{self._left(name)}",
+                f"{error.next}; the same command then goes on, and --abort rolls back",
+            ) from error
+
+    def _left(self, name: str) -> str:
+        """In which state the route is, as far as is known."""
+        if self._last is None:
+            return f"how far HTTPRoute {name} had come was not seen"
+        where = f"step {self._last.progress.step + 1} of {len(self._last.plan.steps)}"
+        text = f"HTTPRoute {name} is left at {self._last.percent}% ({where}), and nobody watches it now"
+        if self._unanswered is None:
+            return text
+        what = "a rollback" if self._unanswered.after is None else f"{self._unanswered.event.percent}%"
+        return f"{text}; the last that was asked for was {what}, and whether that was done is not known"
+
+    def _gone(self, namespace: str, name: str, *, deleted: bool) -> CliError:
+        gone = "it was deleted" if deleted else f"its annotation {route.ANNOTATION} is gone"
+        return CliError(
+            f"HTTPRoute {namespace}/{name} carries no canary any more",
+            f"{gone}: it was aborted, or somebody wrote the route anew; nothing was changed now",
+            f"{self._objects.get_command} httproute {name} -n {namespace} -o yaml",
+        )
 
     def _holding(self, state: State, decision: Decision, seen: Seen | None, now: float) -> None:
         """Say why time passes, where it is not the plan that wants it so."""
@@ -155,7 +230,7 @@ def put_back(objects: Objects, found: Mapping[str, Any], state: State) -> None:
     """The route as it was before the canary: restored, or deleted where the canary had made it."""
     before = route.restored(found, state)
     if before is None:
-        objects.delete(KIND, found["metadata"]["namespace"], found["metadata"]["name"])
+        objects.delete(found)
     else:
         objects.apply(before)
 

@@ -34,3 +34,12 @@ class Figures:
             if row["backend"] == move.backend:
                 return Seen(row["requests"], row["failures"], row["latency_p99"])
         return Seen(0, 0)
+
+    def must_see(self, move: Move) -> None:
+        """Raise CliError when there are no figures: a canary that nobody can judge need not begin."""
+        if self.look(move, 1.0) is None:
+            raise CliError(
+                f"a canary of {move.service} is not begun: there would be no figures to judge it by",
+                f"{self.trouble}\nnothing was changed",
+                "tulle check says how the control plane is",
+            )

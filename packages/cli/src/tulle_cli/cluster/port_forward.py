@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import ctypes
 import re
+import select
 import signal
 import subprocess
 
@@ -20,6 +21,8 @@ PREFIX = "kubernetes"
 _WORKLOAD = ("-n", "tulle-system", "port-forward", "deployment/tulle-control-plane", "--address", "127.0.0.1", ":8085")
 _LINE = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> ")
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+PATIENCE = 30.0
+"""Seconds for kubectl's first word; an API server may take connections and say nothing."""
 
 
 def is_cluster(target: str) -> bool:
@@ -27,11 +30,16 @@ def is_cluster(target: str) -> bool:
     return target.partition(":")[0] == PREFIX
 
 
+def context_of(target: str) -> str | None:
+    """The context of a target that names a cluster; None: kubectl's current one."""
+    return target.partition(":")[2] or None
+
+
 class PortForward:
     """One a client. `port` starts it; a forward that has ended (its pod is gone) is started again."""
 
     def __init__(self, target: str) -> None:
-        self.context = target.partition(":")[2] or None
+        self.context = context_of(target)
         self._process: subprocess.Popen[str] | None = None
         self._port = 0
 
@@ -61,14 +69,15 @@ class PortForward:
         self._process = process
         atexit.register(self.close)
         assert process.stdout is not None
-        found = _LINE.match(process.stdout.readline())
+        spoke, _, _ = select.select([process.stdout], [], [], PATIENCE)
+        found = _LINE.match(process.stdout.readline()) if spoke else None
         if found is None:
             process.terminate()
             _, problem = process.communicate()
             self._process = None
             raise CliError(
                 "the control plane of the cluster cannot be reached",
-                problem.strip() or "kubectl port-forward ended without a word",
+                problem.strip() or "kubectl port-forward said nothing",
                 "kubectl -n tulle-system get pods says whether it runs; tulle install brings it",
             )
         self._port = int(found[1])

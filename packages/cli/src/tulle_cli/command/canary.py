@@ -12,10 +12,12 @@ from tulle_plugin_api.config import Duration
 from tulle_cli import figures, options, terminal
 from tulle_cli.api_client import ApiClient
 from tulle_cli.canary import begin, follow, plan, route
+from tulle_cli.canary.cluster_objects import ClusterObjects
 from tulle_cli.canary.follow import Event, Follower
-from tulle_cli.canary.objects import LabObjects, Objects
+from tulle_cli.canary.objects import LabObjects, Objects, anew
 from tulle_cli.canary.route import State
 from tulle_cli.canary.seen import Figures
+from tulle_cli.cluster.port_forward import is_cluster
 from tulle_cli.errors import FAILED, CliError
 
 STATUS_HEAD = ("SERVICE", "CANARY", "ROUTE", "PHASE", "WEIGHT", "STEP", "REQUESTS", "SUCCESS", "LATENCY_P99", "VERDICT")
@@ -64,6 +66,8 @@ def command(
     see of the new version, by the mesh's own figures. When a bar is missed, puts the route back as it was, and exits
     with 1. Interrupted, the weights stay; the same command (or just `tulle canary SERVICE`) goes on.
 
+    In the lab; with --control-plane kubernetes[:CONTEXT] in a cluster, through kubectl, with your own rights.
+
     \b
     tulle canary app-b --to app-b2 -n demo --steps 5,25,50,100 --every 30s --min-success 99.5 --max-p99 50ms
     tulle canary app-b -n demo --status
@@ -73,37 +77,48 @@ def command(
     asked = _asked(given)
     if abort and status:
         raise click.UsageError("--abort and --status exclude each other")
-    objects = LabObjects.default()
-    under_way = begin.current(objects, namespace, service, name)
-    if status or abort:
-        if under_way is None:
+    objects = ClusterObjects(api) if api and is_cluster(api) else LabObjects.default()
+    watcher = Figures(ApiClient(api))
+    again = f"tulle canary {service} -n {namespace}{objects.options}"
+
+    def under_way() -> tuple[dict[str, Any], State]:
+        found = begin.current(objects, namespace, service, name)
+        if found is None:
             raise CliError(f"there is no canary of {service} in namespace {namespace}",
                            f"no HTTPRoute there has the annotation {route.ANNOTATION} for it",
-                           f"tulle canary {service} -n {namespace} --to SERVICE begins one")
-        if abort:
-            _abort(objects, *under_way, output)
-        else:
-            _status(ApiClient(api), *under_way, output)
-        return
-    if under_way is not None and under_way[1].phase == route.RUNNING:
-        found, state = under_way
-        begin.same(state, to, asked)
-        _tell(Event("resumed", state.percent, f"going on at {follow.announced(state)}"), output)
-    else:
+                           f"{again} --to SERVICE begins one")
+        return found
+
+    def start() -> tuple[str, Event]:
+        """The route's name, and what there is to tell: it is gone on with, or begun."""
+        found = begin.current(objects, namespace, service, name)
+        if found is not None and found[1].phase == route.RUNNING:
+            begin.same(objects, found[1], to, asked)
+            event = Event("resumed", found[1].percent, f"going on at {follow.announced(found[1])}")
+            return found[0]["metadata"]["name"], event
         if to is None:
             raise click.UsageError(f"no canary of {service} is under way; --to SERVICE begins one")
         fewest = plan.fewest(asked.get("min_success", plan.Plan.min_success))
         wanted = plan.Plan(**{"min_requests": fewest, **asked})
         move = begin.move_of(objects, namespace, service, port, to)
-        found = begin.begin(objects, move, wanted, name, time.time())
-        _tell(Event("step", wanted.steps[0], _begun(found)), output)
-    follower = Follower(objects, Figures(ApiClient(api)), lambda event: _tell(event, output))
+        watcher.must_see(move)
+        begun = begin.begin(objects, move, wanted, name, time.time())
+        return begun["metadata"]["name"], Event("step", wanted.steps[0], _begun(begun))
+
+    if status:
+        _status(watcher, *under_way(), output)
+        return
+    if abort:
+        anew(lambda: _abort(objects, *under_way(), output))
+        return
+    edited, event = anew(start)
+    _tell(event, output)
+    follower = Follower(objects, watcher, lambda event: _tell(event, output))
     try:
-        follower.follow(namespace, found["metadata"]["name"])
+        follower.follow(namespace, edited)
     except KeyboardInterrupt:
         click.echo(
-            f"interrupted: the weights stay, and nobody watches. tulle canary {service} -n {namespace} goes on; "
-            "--abort rolls back", err=True,
+            f"interrupted: the weights stay, and nobody watches. {again} goes on; --abort rolls back", err=True
         )  # fmt: skip
         ctx.exit(FAILED)
 
@@ -149,8 +164,7 @@ def _abort(objects: Objects, found: dict[str, Any], state: State, output: str) -
     _tell(Event("rolled-back", state.percent, "rolled back: asked for by --abort"), output)
 
 
-def _status(api: ApiClient, found: dict[str, Any], state: State, output: str) -> None:
-    watcher = Figures(api)
+def _status(watcher: Figures, found: dict[str, Any], state: State, output: str) -> None:
     seen, decision = follow.observe(watcher, state, time.time())
     verdict = watcher.trouble or decision.why
     move, progress = state.move, state.progress
