@@ -3,6 +3,7 @@ loses answers, is written to by others, and refuses.
 """
 
 import json
+import socket
 
 import pytest
 from tulle_cli.api_client import ApiClient
@@ -12,6 +13,7 @@ from tulle_cli.canary.follow import PATIENCE, Follower, RolledBack
 from tulle_cli.canary.machine import Seen
 from tulle_cli.canary.objects import TRIES, Away, Conflict, LabObjects, NotAllowed, anew
 from tulle_cli.canary.plan import Plan
+from tulle_cli.canary.seen import Figures
 from tulle_cli.canary.weights import Move
 from tulle_cli.cluster import port_forward
 from tulle_cli.errors import CliError
@@ -382,6 +384,20 @@ def test_a_port_forward_that_says_nothing_is_not_waited_for(tmp_path, monkeypatc
     with pytest.raises(CliError, match="the control plane of the cluster cannot be reached") as error:
         port_forward.PortForward("kubernetes").port()
     assert "said nothing" in error.value.why
+
+
+def test_a_port_forward_that_leads_nowhere_is_started_again(tmp_path, monkeypatch):
+    with socket.socket() as bound:  # and nobody listens
+        bound.bind(("127.0.0.1", 0))
+        program = tmp_path / "kubectl"
+        line = f"Forwarding from 127.0.0.1:{bound.getsockname()[1]} -> 8085"
+        program.write_text(f"#!/bin/sh\necho once >> {tmp_path}/starts\necho '{line}'\nexec sleep 60\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+        figures = Figures(ApiClient("kubernetes"))
+        assert figures.look(MOVE, 5.0) is figures.look(MOVE, 5.0) is None
+        assert "no control plane answers at kubernetes" in figures.trouble
+    assert (tmp_path / "starts").read_text() == "once\nonce\n"
 
 
 def test_begin_is_bounded(cluster):

@@ -103,6 +103,8 @@ class ApiClient:
             response = connection.getresponse()
             return response.status, response.read()
         except (OSError, http.client.HTTPException) as error:
+            if self._forward is not None:
+                self._forward.close()  # it may live on and lead nowhere; the next request starts another
             raise self._unreachable(error) from error
         finally:
             connection.close()
