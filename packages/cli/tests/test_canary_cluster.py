@@ -11,11 +11,12 @@ from tulle_cli.canary import begin, route
 from tulle_cli.canary.cluster_objects import ClusterObjects
 from tulle_cli.canary.follow import PATIENCE, Follower, RolledBack
 from tulle_cli.canary.machine import Seen
-from tulle_cli.canary.objects import TRIES, Away, Conflict, LabObjects, NotAllowed, anew
+from tulle_cli.canary.objects import TRIES, Away, Conflict, LabObjects, NotAllowed, Refused, anew
 from tulle_cli.canary.plan import Plan
 from tulle_cli.canary.seen import Figures
 from tulle_cli.canary.weights import Move
 from tulle_cli.cluster import port_forward
+from tulle_cli.cluster.kubectl import KubectlFailed
 from tulle_cli.errors import CliError
 
 MOVE = Move("demo", "app-b", 80, "app-b2", 80)
@@ -149,10 +150,10 @@ def test_nothing_is_made_that_cannot_be_taken_away_again(cluster, verb):
         ("Error from server: etcdserver: request timed out", Away),
         ('Error from server (Conflict): Operation cannot be fulfilled on httproutes "app-b"', Conflict),
         ('Error from server (Forbidden): httproutes "a" is forbidden: User "eve" cannot get resource "x"', NotAllowed),
-        ('Error from server (Forbidden): admission webhook "w" denied the request: no', CliError),
-        ("error: You must be logged in to the server (Unauthorized)", CliError),
-        ('The HTTPRoute "app-b" is invalid: spec.rules: Too many', CliError),
-        ('error: context "nope" does not exist', CliError),
+        ('Error from server (Forbidden): admission webhook "w" denied the request: no', Refused),
+        ("error: You must be logged in to the server (Unauthorized)", Refused),
+        ('The HTTPRoute "app-b" is invalid: spec.rules: Too many', Refused),
+        ('error: context "nope" does not exist', Refused),
     ],
 )
 def test_what_kubectls_words_mean(kubectl, words, kind):
@@ -296,6 +297,20 @@ def test_somebody_who_is_always_quicker_is_named_in_the_end(cluster):
     assert cluster.routes == [http_route()]
 
 
+def test_what_will_never_go_well_ends_it_at_once(cluster):
+    world = World(cluster)
+
+    def expired(*arguments, given=None):
+        raise KubectlFailed("kubectl failed", "error: You must be logged in to the server (Unauthorized)")
+
+    world.at = {15: lambda: setattr(cluster, "run", expired)}
+    with pytest.raises(CliError) as error:
+        world.follow()
+    assert "Unauthorized" in error.value.why
+    assert "is left at 100%" in error.value.why
+    assert world.clock == 1015
+
+
 def test_a_right_that_was_withdrawn_is_named_and_where_the_route_was_left(cluster):
     world = World(cluster, 0.05)
     cluster.forbidden = {"update"}
@@ -327,6 +342,16 @@ def canary(cluster, api, tulle, monkeypatch):
 def test_it_says_how_to_go_on(canary):
     done = canary("--to", "app-b2")
     assert "tulle canary app-b -n demo --control-plane kubernetes goes on" in done.stderr
+
+
+def test_an_answer_that_is_lost_when_it_begins_or_aborts_can_be_asked_for(canary, cluster):
+    for words in (("--to", "app-b2"), ("--abort",)):
+        cluster.loses_answers = True
+        done = canary(*words)
+        assert done.exit_code == 1
+        assert "tulle canary app-b -n demo --control-plane kubernetes --status says whether anything" in done.stderr
+        cluster.away = False
+        assert canary("--status").exit_code == (0 if "--to" in words else 1)
 
 
 def test_a_cluster_without_grpc_routes(canary, cluster):

@@ -11,8 +11,9 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
-from tulle_cli.canary.objects import Away, Conflict, NotAllowed
+from tulle_cli.canary.objects import Away, Conflict, NotAllowed, Refused
 from tulle_cli.cluster.kubectl import Kubectl, KubectlFailed
 from tulle_cli.cluster.port_forward import context_of
 from tulle_cli.errors import CliError
@@ -69,7 +70,7 @@ class ClusterObjects:
         else:
             self._may_be_undone(kind, metadata["namespace"], metadata["name"])
             if self._ask("create", kind, metadata["namespace"], "", given) is None:
-                raise CliError(
+                raise Refused(
                     f"{kind} {metadata['namespace']}/{metadata['name']} cannot be made",
                     f"there is no namespace {metadata['namespace']}, or the cluster has no {kind} (Gateway API's CRDs)",
                     "docs/install.md says how to get them; tulle check --pre --kubernetes whether they are there",
@@ -96,8 +97,10 @@ class ClusterObjects:
     def _ask(self, verb: str, kind: str, namespace: str, name: str = "", given: Any = None) -> Any:
         """The answer to a verb of Kubernetes' API; None where there is no such thing. Raises CliError."""
         version, plural = _RESOURCES[kind]
-        path = f"/{'apis' if '/' in version else 'api'}/{version}/namespaces/{namespace}/{plural}"
-        path += (f"/{name}" if name else "") + (f"?fieldManager={MANAGER}" if verb in ("update", "create") else "")
+        words = ["apis" if "/" in version else "api", version, "namespaces", quote(namespace, safe=""), plural]
+        path = "/" + "/".join(words + ([quote(name, safe="")] if name else []))
+        if verb in ("update", "create"):
+            path += f"?fieldManager={MANAGER}"
         command = {"list": "get", "update": "replace"}.get(verb, verb)
         body, text = ((), None) if given is None else (("-f", "-"), json.dumps(given))
         try:
@@ -120,7 +123,7 @@ class ClusterObjects:
         if _AWAY.search(error.why):
             again = f"kubectl{self._context} get --raw /readyz says whether it is ready"
             return Away("the cluster's API server cannot be asked now", error.why, again)
-        return CliError(f"the cluster did not {verb} {_resource(kind)} in namespace {namespace}", error.why)
+        return Refused(f"the cluster did not {verb} {_resource(kind)} in namespace {namespace}", error.why)
 
     def _not_allowed(self, verb: str, kind: str, namespace: str, why: str) -> NotAllowed:
         return NotAllowed(

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from tulle_cli.canary import machine, route
 from tulle_cli.canary.machine import Action, Decision, Seen, Verdict
-from tulle_cli.canary.objects import Away, NotAllowed, Objects, Unsettled, anew
+from tulle_cli.canary.objects import Away, Objects, Refused, Unsettled, anew
 from tulle_cli.canary.route import State
 from tulle_cli.canary.weights import Move
 from tulle_cli.errors import CliError
@@ -106,7 +106,7 @@ class Follower:
         except Unsettled as error:
             self._wait_for_answer(error, name)
             return True
-        except NotAllowed as error:
+        except Refused as error:
             raise CliError(error.what, f"{error.why}\n{self._left(name)}", error.next) from error
         self._away_since = None
         return more

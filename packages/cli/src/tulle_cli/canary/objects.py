@@ -36,8 +36,12 @@ class Away(Unsettled):
     """The API server does not answer. What was asked for may have been done, or not."""
 
 
-class NotAllowed(CliError):
-    """The user has no right to it. Nothing was changed."""
+class Refused(CliError):
+    """The API server, or kubectl, will not do it. Nothing was changed."""
+
+
+class NotAllowed(Refused):
+    """The user has no right to it."""
 
 
 class Objects(Protocol):

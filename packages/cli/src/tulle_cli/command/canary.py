@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from tulle_plugin_api.config import Duration
@@ -14,11 +15,13 @@ from tulle_cli.api_client import ApiClient
 from tulle_cli.canary import begin, follow, plan, route
 from tulle_cli.canary.cluster_objects import ClusterObjects
 from tulle_cli.canary.follow import Event, Follower
-from tulle_cli.canary.objects import LabObjects, Objects, anew
+from tulle_cli.canary.objects import Away, LabObjects, Objects, anew
 from tulle_cli.canary.route import State
 from tulle_cli.canary.seen import Figures
 from tulle_cli.cluster.port_forward import is_cluster
 from tulle_cli.errors import FAILED, CliError
+
+T = TypeVar("T")
 
 STATUS_HEAD = ("SERVICE", "CANARY", "ROUTE", "PHASE", "WEIGHT", "STEP", "REQUESTS", "SUCCESS", "LATENCY_P99", "VERDICT")
 NUMERIC = frozenset({"WEIGHT", "STEP", "REQUESTS", "SUCCESS", "LATENCY_P99"})
@@ -109,9 +112,9 @@ def command(
         _status(watcher, *under_way(), output)
         return
     if abort:
-        anew(lambda: _abort(objects, *under_way(), output))
+        _written(again, lambda: _abort(objects, *under_way(), output))
         return
-    edited, event = anew(start)
+    edited, event = _written(again, start)
     _tell(event, output)
     follower = Follower(objects, watcher, lambda event: _tell(event, output))
     try:
@@ -128,6 +131,15 @@ def _service(word: str) -> str:
     if slash and figures.kind_of(kind) != "service":
         raise click.UsageError(f"{word!r} is no Service; a canary is one of a Service: svc/{name}, or {name}")
     return name
+
+
+def _written(again: str, act: Callable[[], T]) -> T:
+    """What `act` returns, which reads a route and writes it."""
+    try:
+        return anew(act)
+    except Away as error:
+        after = f"{error.next}; then {again} --status says whether anything was changed"
+        raise CliError(error.what, error.why, after) from error
 
 
 def _asked(given: dict[str, Any]) -> dict[str, Any]:
