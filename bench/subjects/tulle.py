@@ -23,7 +23,9 @@ from bench.world import CONTROL_PLANE_IP, RUN, Broken, Pod, World, run, wait_for
 BIN = Path(sys.executable).parent
 UID = 4140
 ADMIN = 4191
-GRPC, API = 8086, 8085
+GRPC = 8086
+API = ("127.0.0.1", 8085)
+"""Where the control plane answers, on the node."""
 FOLDER = RUN / "manifests"
 
 
@@ -41,8 +43,8 @@ def start_control_plane(world: World, objects: list[dict[str, Any]]) -> None:
     words = [str(BIN / "tulle-control-plane"), "--listen-host", CONTROL_PLANE_IP, "--log-level", "warning"]
     process = world.start("control-plane", words, pod=None, core=world.client_core,
                           env={"TULLE_CATALOG": "manifests", "TULLE_MANIFESTS": str(FOLDER)})
-    wait_for("/ready", lambda: get(CONTROL_PLANE_IP, API, "/ready")[0] == 200, process, "control-plane")
-    catalog = json.loads(get(CONTROL_PLANE_IP, API, "/api/v1/catalog")[1])
+    wait_for("/ready", lambda: get(*API, "/ready")[0] == 200, process, "control-plane")
+    catalog = json.loads(get(*API, "/api/v1/catalog")[1])
     if catalog.get("rejected"):
         raise Broken(f"the control plane rejected manifests: {catalog['rejected']}")
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +75,15 @@ def creates(kubectl, namespace, name):
     made = pod(name, namespace)
     status, output = kubectl.run("create", "--dry-run=server", "-o", "json", "-f", "-", given=made)
     return status == 0, '"name": "tulle-proxy"' in output, output
+
+
+def tulle(kubectl, *arguments):
+    """(exit status, all that it said) of our own command, for the cluster of `kubectl`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tulle_cli.main", *map(str, arguments)],
+        capture_output=True, text=True, check=False, env=kubectl.environment, timeout=300,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
 
 
 def documents(text):

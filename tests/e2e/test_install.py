@@ -5,24 +5,19 @@ It takes the mesh away and puts it back, so that other files find one whenever t
 
 import base64
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from tulle_cli.cluster import manifests
 
-ROOT = Path(__file__).parents[2]
+from tests.e2e import meshed
+from tests.e2e.meshed import ROOT
 
 
 def tulle(kubectl, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "tulle_cli.main", *arguments],
-        capture_output=True, text=True, check=False, env=kubectl.environment, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    status, said = meshed.tulle(kubectl, *arguments)
+    assert status == 0, said
+    return said
 
 
 def as_set(objects):

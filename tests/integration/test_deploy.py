@@ -77,7 +77,19 @@ def test_the_programs_take_their_settings():
     host, _, port = config.inject.control_plane.partition(":")
     assert host == "tulle-control-plane.tulle-system.svc.cluster.local"
     assert int(port) == control_plane.grpc_port
-    assert int(port) in {each["port"] for each in OBJECTS["Service", "tulle-control-plane"]["spec"]["ports"]}
+    plane = OBJECTS["Deployment", "tulle-control-plane"]["spec"]["template"]["spec"]["containers"][0]
+    assert {each["name"]: each["containerPort"] for each in plane["ports"]} == {
+        "grpc": control_plane.grpc_port, "health": control_plane.health_port,
+    }  # fmt: skip
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert plane[probe]["httpGet"]["port"] == "health"
+
+
+def test_of_the_control_plane_pods_can_reach_what_proxies_dial_and_nothing_else():
+    service = OBJECTS["Service", "tulle-control-plane"]["spec"]["ports"]
+    assert [(each["name"], each["port"], each["targetPort"]) for each in service] == [("grpc", 8086, "grpc")]
+    policy = OBJECTS["NetworkPolicy", "tulle-control-plane"]["spec"]
+    assert policy["ingress"] == [{"from": [{"namespaceSelector": {}}], "ports": [{"port": "grpc"}]}]
 
 
 def test_the_control_plane_may_read_what_the_catalog_watches_and_nothing_else():

@@ -138,7 +138,10 @@ def test_proxies_and_control_planes_of_two_versions(lab):
 
     # proxies of this version, a control plane of the one before: what is rolled back, or not upgraded yet
     plane = lab.item("deployment", "tulle-control-plane", "tulle-system")
-    plane["spec"]["template"]["spec"]["containers"][0]["image"] = "previous/control-plane:0.0.9"
+    (container,) = plane["spec"]["template"]["spec"]["containers"]
+    container["image"] = "previous/control-plane:0.0.9"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):  # that version's manifests ask its API
+        container[probe]["httpGet"]["port"] = 8085
     for server_side in ("resourceVersion", "uid", "creationTimestamp", "generation"):
         plane["metadata"].pop(server_side, None)
     plane.pop("status", None)

@@ -17,6 +17,7 @@ from tulle_api.v1 import discovery_pb2 as pb
 
 HANG = 30.0
 PROGRAM = [sys.executable, "-c", "from tulle_control_plane.main import main; main()"]
+PORTS = ("--grpc-port", "0", "--api-port", "0", "--health-port", "0")
 
 PLUGIN = '''
 import asyncio, json, os
@@ -72,7 +73,7 @@ class Running:
         clean = {k: v for k, v in os.environ.items() if not k.startswith("TULLE_")}
         path = os.pathsep.join([str(plugins), *filter(None, [clean.get("PYTHONPATH")])])
         self.process = subprocess.Popen(
-            [*PROGRAM, "--grpc-port", "0", "--api-port", "0", "--listen-host", "127.0.0.1", *arguments],
+            [*PROGRAM, *PORTS, "--listen-host", "127.0.0.1", *arguments],
             env={**clean, "PYTHONPATH": path, **environment},
             stderr=subprocess.PIPE,
             text=True,
@@ -158,7 +159,8 @@ def _then_wait(requests):
         (["--catalog", "rotten"], {}, "it did not load: ModuleNotFoundError"),
         (["--catalog", "variable"], {}, "the catalog plugin 'variable' cannot be set up: TULLE_OBJECTS is not set"),
         (["--grpc-port", "x"], {}, "--grpc-port='x': expected a port"),
-        (["--grpc-port", "7000", "--api-port", "7000"], {}, "they must differ"),
+        (["--grpc-port", "7000", "--api-port", "7000"], {}, "TULLE_GRPC_PORT and TULLE_API_PORT are both 7000; they"),
+        (["--api-port", "7000", "--health-port", "7000"], {}, "TULLE_API_PORT and TULLE_HEALTH_PORT are both 7000"),
         ([], {"TULLE_LOG_LEVEL": "loud"}, "TULLE_LOG_LEVEL='loud': expected one of debug, info, warning, error"),
         ([], {"TULLE_OPAQUE_PORTS": "25,smtp"}, "TULLE_OPAQUE_PORTS='25,smtp': 'smtp' is no port"),
         (
@@ -182,16 +184,31 @@ def test_a_bad_setting_is_one_message_and_exit_code_2(plugins, arguments, enviro
 def test_ports_that_are_taken_are_named(plugins):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        for flag in ("--grpc-port", "--api-port"):
+        for flag in ("--grpc-port", "--api-port", "--health-port"):
             with Running(plugins, flag, str(port), "--catalog", "variable", TULLE_OBJECTS="[]") as running:
                 code, lines = running.end()
             assert code == 2
             assert str(port) in lines[-1]["message"]
 
 
+def test_the_api_is_on_the_loopback_address_alone_and_health_tells_no_more_than_health(plugins):
+    """127.0.0.2 is another address of the same machine: as for a pod that knows the control plane's."""
+    with Running(plugins, "--catalog", "variable", "--listen-host", "", TULLE_OBJECTS="[]") as running:
+        ports = running.line("listening")
+        running.line("the catalog has synced")
+        assert httpx.get(f"http://127.0.0.1:{ports['api_port']}/api/v1/catalog").status_code == 200
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"http://127.0.0.2:{ports['api_port']}/api/v1/catalog")
+        health = f"http://127.0.0.2:{ports['health_port']}"
+        assert httpx.get(f"{health}/ready").json() == {"status": "ready"}
+        assert httpx.get(f"{health}/live").status_code == 200
+        for path in ("/api/v1/catalog", "/api/v1/stat", "/api/v1/explain", "/"):
+            assert httpx.get(health + path).status_code == 404
+
+
 def test_a_catalog_that_breaks_is_named_and_the_process_lives(plugins):
     with Running(plugins, "--catalog", "broken") as running:
-        port = running.line("listening")["api_port"]
+        port = running.line("listening")["health_port"]
         said = running.line("failed")["message"]
         assert "'broken' failed (RuntimeError: no disk)" in said
         ready = httpx.get(f"http://127.0.0.1:{port}/ready")

@@ -45,12 +45,12 @@ def _is_down(mesh: Mesh, app: str, namespace: str) -> bool | None:
 
 
 def ready_again(mesh: Mesh) -> float:
-    """Wait for the API to say that the catalog has synced; the Unix time at which it did."""
+    """Wait for its health port to say that the catalog has synced; the Unix time at which it did."""
     address = mesh.pod(APP, SYSTEM)["status"]["podIP"]
 
     def look() -> float | None:
         mesh.lab.exec("node", "curl", "-sS", "-o", "/dev/null", "--fail", "--max-time", "1",
-                      f"http://{address}:8085/ready")
+                      f"http://{address}:8087/ready")
         return time.time()
 
     return mesh.until(look, "the control plane to be ready again", 60)

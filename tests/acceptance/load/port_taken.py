@@ -16,6 +16,7 @@ PORTS = (
     # program, its port, the variable that would change it
     ("tulle-control-plane", 8086, "TULLE_GRPC_PORT"),
     ("tulle-control-plane", 8085, "TULLE_API_PORT"),
+    ("tulle-control-plane", 8087, "TULLE_HEALTH_PORT"),
     ("tulle-admission-controller", 8443, "TULLE_WEBHOOK_PORT"),
     ("tulle-admission-controller", 8444, "TULLE_HEALTH_PORT"),
     ("tulle-proxy", 4140, "TULLE_OUTBOUND_PORT"),

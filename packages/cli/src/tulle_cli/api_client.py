@@ -118,7 +118,7 @@ class ApiClient:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise CliError(
                 f"{self.target!r} is no address of a control plane",
-                "expected unix:/path/to/control-plane.sock, http://host:8085 or kubernetes[:CONTEXT]",
+                "expected unix:/path/to/control-plane.sock, http://127.0.0.1:8085 or kubernetes[:CONTEXT]",
                 "--control-plane, or the environment variable TULLE_API, says where it is",
             )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection

@@ -45,6 +45,9 @@ from tulle_control_plane.web.app import Api
 log = logging.getLogger(__name__)
 
 GRACE = 3.0  # seconds that streams have to end by themselves
+API_HOST = "127.0.0.1"
+"""The HTTP API has no authentication of its own. Who reaches the loopback of its pod has the cluster's leave to
+(`pods/portforward`), or is the program itself; no other pod is. Not a setting: there is no good other value."""
 
 
 def directions_of(plugins: Plugins) -> Directions:
@@ -89,6 +92,7 @@ class ControlPlane:
         self.started = asyncio.Event()
         self.grpc_port = 0
         self.api_port = 0
+        self.health_port = 0
         at_hand = PluginsAtHand(plugins.policies, plugins.balancers, plugins.find)
         self.snapshots = Snapshots(
             parser=Parser(at_hand, settings.system_namespace),
@@ -117,20 +121,18 @@ class ControlPlane:
         settings = self.settings
         server = make_server(self.discovery, self.telemetry, self.quota)
         self.grpc_port = listen(server, settings.host, settings.grpc_port)
-        sockets = [serve.tcp_socket(settings.host, settings.api_port)]
-        try:
-            self.api_port = sockets[0].getsockname()[1]
+        with contextlib.ExitStack() as opened:
+            health = opened.enter_context(serve.tcp_socket(settings.host, settings.health_port, "TULLE_HEALTH_PORT"))
+            sockets = [opened.enter_context(serve.tcp_socket(API_HOST, settings.api_port, "TULLE_API_PORT"))]
+            self.health_port, self.api_port = health.getsockname()[1], sockets[0].getsockname()[1]
             if settings.api_socket is not None:
-                sockets.append(serve.unix_socket(settings.api_socket))
-            await self._serve(server, sockets)
-        finally:
-            for each in sockets:
-                each.close()
-            if len(sockets) > 1 and settings.api_socket is not None:
-                settings.api_socket.unlink(missing_ok=True)
+                sockets.append(opened.enter_context(serve.unix_socket(settings.api_socket)))
+                opened.callback(settings.api_socket.unlink, missing_ok=True)
+            await self._serve(server, sockets, health)
 
-    async def _serve(self, server: grpc.aio.Server, sockets: list[socket.socket]) -> None:
-        api = serve.make_server(self._api().app())
+    async def _serve(self, server: grpc.aio.Server, sockets: list[socket.socket], health_socket: socket.socket) -> None:
+        answers = self._api()
+        api, health = serve.make_server(answers.app()), serve.make_server(answers.health())
         await server.start()
         async with asyncio.TaskGroup() as tasks:
             background = [
@@ -143,13 +145,15 @@ class ControlPlane:
                 )
             ]
             web = tasks.create_task(api.serve(sockets), name="api")
-            log.info("listening", extra={"grpc_port": self.grpc_port, "api_port": self.api_port})
+            asked = tasks.create_task(health.serve([health_socket]), name="health")
+            ports = {"grpc_port": self.grpc_port, "api_port": self.api_port, "health_port": self.health_port}
+            log.info("listening", extra=ports)
             self.started.set()
             await self.stopping.wait()
             log.info("stopping: no new streams, the open ones end")
             await server.stop(GRACE)
-            api.should_exit = True
-            await web
+            api.should_exit = health.should_exit = True
+            await asyncio.gather(web, asked)
             for task in background:
                 task.cancel()
 

@@ -29,6 +29,7 @@ class Settings:
     host: str = ""
     grpc_port: int = 8086
     api_port: int = 8085
+    health_port: int = 8087
     api_socket: Path | None = None
     cluster_domain: str = "cluster.local"
     system_namespace: str = "tulle-system"
@@ -57,9 +58,16 @@ def _name(text: str) -> str:
 # field, variable, flag, reader, help
 _TABLE: tuple[tuple[str, str, str, Callable[[str], Any], str], ...] = (
     ("catalog", "TULLE_CATALOG", "--catalog", _name, "catalog plugin: manifests, kubernetes (default manifests)"),
-    ("host", "TULLE_LISTEN_HOST", "--listen-host", str, "address to listen on (default: all, IPv4 and IPv6)"),
+    (
+        "host",
+        "TULLE_LISTEN_HOST",
+        "--listen-host",
+        str,
+        "address for proxies and health checks (default: all, IPv4 and IPv6)",
+    ),
     ("grpc_port", "TULLE_GRPC_PORT", "--grpc-port", _port, "port that proxies dial (default 8086)"),
-    ("api_port", "TULLE_API_PORT", "--api-port", _port, "port of the HTTP API (default 8085)"),
+    ("api_port", "TULLE_API_PORT", "--api-port", _port, "port of the HTTP API, on 127.0.0.1 (default 8085)"),
+    ("health_port", "TULLE_HEALTH_PORT", "--health-port", _port, "port of /live and /ready (default 8087)"),
     ("api_socket", "TULLE_API_SOCKET", "--api-socket", Path, "unix socket for the HTTP API, mode 0600 (default none)"),
     (
         "cluster_domain",
@@ -105,6 +113,10 @@ def load(argv: Sequence[str], environment: Mapping[str, str]) -> Settings:
             except ValueError as error:
                 raise BadSettings(f"{origin}={text!r}: {error}") from None
     settings = Settings(**values)
-    if settings.grpc_port == settings.api_port != 0:
-        raise BadSettings(f"TULLE_GRPC_PORT and TULLE_API_PORT are both {settings.api_port}; they must differ")
+    ports: dict[int, str] = {}
+    for name, variable, *_ in _TABLE:
+        if name.endswith("_port") and (port := getattr(settings, name)):
+            if port in ports:
+                raise BadSettings(f"{ports[port]} and {variable} are both {port}; they must differ")
+            ports[port] = variable
     return settings

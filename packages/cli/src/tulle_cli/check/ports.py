@@ -20,6 +20,7 @@ PORTS = {
     4191: "proxy, admin",
     8085: "control plane, HTTP API",
     8086: "control plane, gRPC",
+    8087: "control plane, health",
     8443: "admission controller, HTTPS",
     8444: "admission controller, health",
 }

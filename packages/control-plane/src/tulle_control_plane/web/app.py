@@ -76,6 +76,14 @@ class Api:
             exception_handlers={HTTPException: _problem},
         )
 
+    def health(self) -> Starlette:
+        """What kubelet asks, on a port that it can reach: whether the control plane lives, and is ready; no more."""
+        routes = [("/live", self.live), ("/ready", self.ready)]
+        return Starlette(
+            routes=[Route(path, endpoint, methods=["GET"]) for path, endpoint in routes],
+            exception_handlers={HTTPException: _problem},
+        )
+
     async def live(self, request: Request) -> Response:
         """The process answers."""
         return _json({"status": "ok"})

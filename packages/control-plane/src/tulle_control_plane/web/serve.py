@@ -1,4 +1,4 @@
-"""Serving the HTTP API on TCP and on a unix socket, by one uvicorn server in the control plane's event loop.
+"""Serving HTTP on TCP and on a unix socket, by uvicorn in the control plane's event loop.
 
 Owns the sockets. Signals are main.py's business, so uvicorn's own handlers are switched off.
 """
@@ -40,8 +40,8 @@ def make_server(app: Starlette) -> Server:
     )
 
 
-def tcp_socket(host: str, port: int) -> socket.socket:
-    """A listening TCP socket; "" is every address, IPv6 and IPv4. Raises SocketTaken."""
+def tcp_socket(host: str, port: int, variable: str) -> socket.socket:
+    """A listening TCP socket; "" is every address, IPv6 and IPv4. Raises SocketTaken, naming `variable`."""
     try:
         if host:
             return socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
@@ -51,7 +51,7 @@ def tcp_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
         raise SocketTaken(
-            f"cannot listen on {host or '*'}:{port}: {why}; end what uses it, or set TULLE_API_PORT"
+            f"cannot listen on {host or '*'}:{port}: {why}; end what uses it, or set {variable}"
         ) from None
 
 
