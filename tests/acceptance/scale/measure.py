@@ -95,7 +95,7 @@ async def _comes_back(crowd: Crowd, pid: int) -> dict[str, Any]:
 async def _control_plane(source: Source) -> AsyncIterator[subprocess.Popen[bytes]]:
     """The program, ready."""
     environment = {**os.environ, **source.environment, "TULLE_LISTEN_HOST": "127.0.0.1", "TULLE_LOG_LEVEL": "warning"}
-    words = [str(PROGRAM), "--grpc-port", str(GRPC), "--api-port", str(API)]
+    words = [str(PROGRAM), "--grpc-port", str(GRPC), "--api-port", str(API), "--health-port", "0"]
     process = subprocess.Popen(words, env=environment)
     try:
         with trio.fail_after(PATIENCE):

@@ -11,6 +11,8 @@ from typing import Any
 SERVICES, ENDPOINTS = 1000, 10
 NAMESPACE = "scale"
 PORT = 80
+NOT_FOR_KUBE_PROXY = {"service.kubernetes.io/service-proxy-name": "none"}
+"""A node of a real cluster would write 10,000 rules for them, on the processors that are measured."""
 Object = dict[str, Any]
 
 
@@ -77,5 +79,6 @@ def _pod(number: int, each: int) -> str:
 
 
 def _named(version: str, kind: str, number: int) -> Object:
-    metadata = {"name": name(number), "namespace": NAMESPACE, "labels": {"app": name(number), "version": "v1"}}
+    labels = {"app": name(number), "version": "v1", **NOT_FOR_KUBE_PROXY}
+    metadata = {"name": name(number), "namespace": NAMESPACE, "labels": labels}
     return {"apiVersion": version, "kind": kind, "metadata": metadata}
