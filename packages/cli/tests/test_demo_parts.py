@@ -11,10 +11,11 @@ from tulle_cli.errors import CliError
 from tulle_cli.terminal import ASCII
 
 
-def stats(total, failed, **by):
+def stats(total, failed, *, pod="a-1", started=1.5, under_way=0, **by):
     """As tulle-sample-app's GET /stats."""
     named = {f"app-b {'v2' if pod.startswith('two') else 'v1'} {pod}": count for pod, count in by.items()}
-    return {"upstream": {"total": total, "failed": failed, "answered_by": named}}
+    upstream = {"total": total, "failed": failed, "in_flight": under_way, "answered_by": named}
+    return {"pod": pod, "started_at": started, "upstream": upstream}
 
 
 def test_a_tally_since_an_earlier_one():
@@ -22,6 +23,15 @@ def test_a_tally_since_an_earlier_one():
     assert (since.total, since.failed, since.answered) == (100, 2, 97)
     assert since.by[Answerer("app-b", "v1", "one")] == 50
     assert since.shares("version") == {"v1": pytest.approx(57 / 97), "v2": pytest.approx(40 / 97)}
+
+
+@pytest.mark.parametrize("run", [{"started": 2.0}, {"pod": "a-2"}, {"pod": "a-2", "started": 2.0}])
+def test_a_program_that_was_started_anew_counts_from_nothing(run):
+    """Without it, 131 calls "since" were 170 before less 39, of which -39 failed."""
+    before = Tally.of(stats(170, 39, one=131))
+    since = Tally.of(stats(301, 0, one=301, **run)) - before
+    assert (since.total, since.failed, since.by[Answerer("app-b", "v1", "one")], since.anew) == (301, 0, 301, True)
+    assert not (Tally.of(stats(301, 39, one=262)) - before).anew
 
 
 def test_who_answered_nothing_since_has_no_share():

@@ -34,9 +34,10 @@ class Imagined(Lab):
         self.replicas, self.canary, self.restarts, self.running = 3, False, 0, False
         self.counts = Counter()
         self.total = self.failed = 0
-        self.path = ""
+        self.path, self.rate, self.rates, self.looks, self.started = "", 100.0, [], 0, 1.5
         # the lies that a test may tell
         self.failing = lambda: False
+        self.started_anew = self.slow = lambda: False
         self.skewed = self.not_injected = self.deaf_to_routes = self.stays_dead = self.served_by_another = False
 
     def is_running(self):
@@ -83,10 +84,19 @@ class Imagined(Lab):
         ]
 
     def curl(self, url):
+        if url.endswith("/knobs"):
+            return json.dumps({"load_rps": self.rate})
         if not url.endswith("/stats"):
             self.path = url.removeprefix("http://app-a.demo")
             return json.dumps({"pod": "a-1", "upstream": {
                 "status": 200, "answer": {"app": "app-b", "version": "v1", "pod": "b-0"}}})
+        self.looks += 1
+        if self.started_anew():
+            self.forget()
+            self.started += 1
+        if not self.rate:  # it pauses: what is under way ends, one call a look
+            self.ending, self.failed = max(0, self.ending - 1), self.failed + (self.ending > 0)
+            return self.stats(under_way=self.ending)
         self.total += 100
         self.failed += self.failing()
         to_b = 90 if self.canary else 100
@@ -95,7 +105,27 @@ class Imagined(Lab):
             self.counts[f"app-b v1 b-{n}"] += round(share)
         if self.canary:
             self.counts["app-b v2 b2-1"] += 10
-        return json.dumps({"upstream": {"total": self.total, "failed": self.failed, "answered_by": dict(self.counts)}})
+        return self.stats(under_way=90 if self.slow() else 1)
+
+    def stats(self, under_way):
+        upstream = {
+            "total": self.total, "failed": self.failed, "in_flight": under_way, "answered_by": dict(self.counts)}
+        return json.dumps({"pod": "a-1", "started_at": self.started, "upstream": upstream})
+
+    def post(self, url, data):
+        if url.endswith("/stats"):
+            assert self.ending == 0, "it begins to count before all of its first calls have ended"
+            self.forget()
+        else:
+            self.rate = float(data.removeprefix("load_rps="))
+            self.rates.append(self.rate)
+        return ""
+
+    ending = 3
+
+    def forget(self):
+        self.total = self.failed = 0
+        self.counts.clear()
 
 
 class ImaginedApi:
@@ -129,10 +159,14 @@ def lab(tmp_path):
 
 
 @pytest.fixture
-def tell(lab, monkeypatch):
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def tell(lab, monkeypatch, clock):
     api = ImaginedApi(lab)
     monkeypatch.setattr(story, "ApiClient", lambda target: api)
-    clock = Clock()
 
     def run(keep=False, success=1.0):
         api.success = success
@@ -168,8 +202,8 @@ def test_keep_leaves_the_lab(lab, tell, capsys):
         ({"not_injected": True}, "each has a proxy"),
         ({"served_by_another": True}, "served it"),
         ({"skewed": True}, "a fifth of the calls"),
-        ({"deaf_to_routes": True}, "waited 30 s in vain for: the first call to reach v2"),
-        ({"stays_dead": True}, "waited 30 s in vain for: the control plane to be gone"),
+        ({"deaf_to_routes": True}, "waited 180 s in vain for: the first call to reach v2"),
+        ({"stays_dead": True}, "waited 180 s in vain for: the control plane to be gone"),
     ],
 )
 def test_what_is_not_true_ends_it_and_the_lab(lab, tell, lie, what):
@@ -190,6 +224,54 @@ def test_one_failed_call_is_enough(lab, tell):
 
 def test_a_failed_call_while_the_control_plane_was_away(lab, tell):
     lab.failing = lambda: lab.restarts == 1
+    with pytest.raises(NotTrue, match="0 failed"):
+        tell()
+
+
+def test_what_failed_before_the_story_begins_does_not_count(lab, tell, capsys):
+    lab.total, lab.failed = 170, 39
+    tell()
+    assert lab.rates == [0.0, 100.0]
+    assert " 39 " not in capsys.readouterr().out
+
+
+def test_a_machine_that_cannot_follow_gets_less_to_do_and_says_so(lab, tell, capsys):
+    lab.slow = lambda: lab.rate > 20 and lab.looks > 6
+    tell()
+    assert lab.rates == [0.0, 100.0, 50.0, 25.0, 12.0]
+    assert "from here on, app-a calls 12 times a second" in capsys.readouterr().out
+
+
+def test_a_machine_whose_commands_take_long_gets_less_to_do_from_the_beginning(lab, tell, clock, monkeypatch):
+    looked = lab.curl
+
+    def late(url):
+        clock.sleep(4 if lab.rate > 20 else 1)
+        return looked(url)
+
+    monkeypatch.setattr(lab, "curl", late)
+    tell()
+    assert lab.rates == [0.0, 100.0, 50.0, 25.0, 12.0]
+
+
+def test_the_load_has_a_least(lab, tell):
+    lab.slow = lambda: True
+    tell()
+    assert lab.rates[-1] == 10.0
+
+
+@pytest.mark.parametrize("look", range(6, 14))
+def test_an_app_that_is_started_anew_is_counted_right_and_said(lab, tell, capsys, look):
+    lab.started_anew = lambda: lab.looks == look
+    tell()
+    told = capsys.readouterr().out
+    assert ", which was started anew in the meantime)" in told
+    assert "-" not in [line.split()[1][:1] for line in told.splitlines() if " calls " in line]
+
+
+def test_a_call_that_fails_after_it_was_started_anew_counts(lab, tell):
+    lab.started_anew = lambda: lab.looks == 6
+    lab.failing = lambda: lab.looks == 7
     with pytest.raises(NotTrue, match="0 failed"):
         tell()
 

@@ -94,8 +94,12 @@ def test_load_against_a_stuck_upstream_is_bounded(serve, run, monkeypatch):
             while not app_a.app.stats.load["skipped"]:
                 await asyncio.sleep(0)
             assert app_a.app.stats.load["sent"] == 5
+            while app_a.app.stats.asking < 5:
+                await asyncio.sleep(0)
+            assert app_a.app.stats.report()["upstream"]["in_flight"] == 5
             load.cancel()
             await asyncio.wait([load])
+            assert app_a.app.stats.asking == 0
     run(go())
 
 

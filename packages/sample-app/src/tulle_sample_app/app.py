@@ -49,7 +49,7 @@ class App:
         self.stats = Stats()
         self.turned = asyncio.Event()  # set when a knob was turned; the load generator waits for it
         self.draining = False  # see drain
-        self._started = time.monotonic()
+        self._started, self._started_at = time.monotonic(), time.time()
         self._pages: dict[str, Page] = {"/healthz": self._healthz, "/readyz": self._readyz, "/knobs": self._knobs,
                                         "/stats": self._stats}
 
@@ -105,11 +105,14 @@ class App:
         started = time.perf_counter()
         target = f"{path or '/'}?{urlencode(query)}" if query else path or "/"
         fields = [(name, value) for name, value in headers.fields if name in PASSED_ON]
+        self.stats.asking += 1
         try:
             answer = await self.upstream.get(target, fields)
         except UpstreamError as error:
             self.stats.count_asked(error.reason, "", time.perf_counter() - started)
             return 502, {"url": self.upstream.url, "error": str(error)}
+        finally:
+            self.stats.asking -= 1
         said = _said(answer)
         by = f"{said['app']} {said['version']} {said['pod']}" if {"app", "version", "pod"} <= said.keys() else ""
         self.stats.count_asked(str(answer.status), by, time.perf_counter() - started)
@@ -138,6 +141,7 @@ class App:
         opened = {"connections_opened": self.upstream.connections} if self.upstream is not None else {}
         return as_json(200, {"app": self.identity.app, "version": self.knobs.version, "pod": self.identity.pod,
                              "uptime_seconds": round(time.monotonic() - self._started, 3),
+                             "started_at": round(self._started_at, 3),
                              **self.stats.report(), **opened})
 
     async def _knobs(self, request: Request, connection: Connection, query: dict[str, str]) -> Response:

@@ -18,7 +18,7 @@ class Stats:
     """Counters since the start or the last reset."""
 
     def __init__(self) -> None:
-        self.in_flight = 0
+        self.in_flight = self.asking = 0
         self.reset()
 
     def reset(self) -> None:
@@ -49,6 +49,7 @@ class Stats:
             "served": {"total": self.served.total(), "by_status": dict(self.served), "in_flight": self.in_flight,
                        "latency_ms": _latency(self._served_seconds)},
             "upstream": {"total": self.asked.total(), "ok": ok, "failed": self.asked.total() - ok,
+                         "in_flight": self.asking,
                          "by_outcome": dict(self.asked), "answered_by": dict(self.answered_by),
                          "latency_ms": _latency(self._asked_seconds)},
             "load": {"sent": self.load["sent"], "skipped": self.load["skipped"]},

@@ -16,8 +16,9 @@ from typing import Any
 from tulle_cli.errors import CliError
 
 _COMMAND = (sys.executable, "-m", "tulle_cli.main", "lab")
-SECONDS = 120.0
-"""A command that takes longer hangs."""
+_CURL = ("curl", "-sS", "--fail-with-body", "--max-time", "60")
+SECONDS = 300.0
+"""A command that takes longer hangs, also where the machine has much else to do."""
 
 
 class LabFailed(CliError):
@@ -82,4 +83,8 @@ class Lab:
 
     def curl(self, url: str) -> str:
         """The body of GET `url`, asked from the node: a client without a proxy. A status of 400 or more fails."""
-        return self.run("exec", "node", "--", "curl", "-sS", "--fail-with-body", "--max-time", "10", url)
+        return self.run("exec", "node", "--", *_CURL, url)
+
+    def post(self, url: str, data: str) -> str:
+        """The body of POST `url`, likewise."""
+        return self.run("exec", "node", "--", *_CURL, "-d", data, url)

@@ -19,8 +19,8 @@ T = TypeVar("T")
 
 WIDTH = 100
 """Columns of prose; tables and commands are never wrapped."""
-PATIENCE = 30.0
-"""Seconds until something that should come true is given up."""
+PATIENCE = 180.0
+"""Seconds until something that should come true is given up. Long: the machine may have much else to do."""
 BETWEEN_LOOKS = 0.25
 
 

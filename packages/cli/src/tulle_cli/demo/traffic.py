@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -22,23 +22,36 @@ class Answerer:
 
 @dataclass(frozen=True)
 class Tally:
-    """Calls made, calls that failed, and answers by who gave them. Subtract an earlier one to see what came since."""
+    """Calls made, calls that failed, and answers by who gave them. Subtract an earlier one to see what came since.
+
+    A program that was started anew counts from nothing. What came since is then what the new one has counted, and
+    `anew` says so. `run`: which run of the program counted; `under_way`: calls with no answer yet.
+    """
 
     total: int
     failed: int
     by: Mapping[Answerer, int] = field(default_factory=dict)
+    under_way: int = 0
+    run: str = ""
+    anew: bool = False
 
     @classmethod
     def of(cls, stats: Mapping[str, Any]) -> Tally:
         """From the sample app's `GET /stats` (`upstream`, whose `answered_by` has keys "app version pod")."""
         upstream = stats["upstream"]
         by = {Answerer(*words.split(" ", 2)): count for words, count in upstream["answered_by"].items()}
-        return cls(upstream["total"], upstream["failed"], by)
+        run = f"{stats['pod']} {stats['started_at']}"
+        return cls(upstream["total"], upstream["failed"], by, upstream["in_flight"], run)
 
     def __sub__(self, earlier: Tally) -> Tally:
+        if self.run != earlier.run:
+            return replace(self, anew=True)
         by = Counter(dict(self.by))
         by.subtract(dict(earlier.by))
-        return Tally(self.total - earlier.total, self.failed - earlier.failed, {who: n for who, n in by.items() if n})
+        return replace(
+            self, total=self.total - earlier.total, failed=self.failed - earlier.failed,
+            by={who: n for who, n in by.items() if n},
+        )
 
     @property
     def answered(self) -> int:

@@ -21,8 +21,8 @@ def tell(scene: Scene) -> None:
     stage.command(f"tulle lab apply -f {route}    # HTTPRoute: app-b weight {100 - WEIGHT}, app-b2 weight {WEIGHT}")
     scene.lab.run("apply", "-f", str(route))
     stage.until(
-        lambda: "v2" in (scene.tally() - before).shares("version") or None, "the first call to reach v2", 30,
-        "tulle proxy config app-a -n demo",
+        lambda: "v2" in (scene.tally() - before).shares("version") or None, "the first call to reach v2",
+        hint="tulle proxy config app-a -n demo",
     )
     shares = scene.measure(CALLS).shares("version")
     stage.show(bars(shares, block=stage.signs.block))

@@ -27,8 +27,8 @@ def tell(scene: Scene) -> None:
     )
     scene.no_failures(scene.measure(CALLS), "in the moments after it")
     look = f"tulle lab get pods -n {SYSTEM}"
-    stage.until(lambda: _back(scene, restarts), "the control plane to be back", 60, look)
-    synced = stage.until(lambda: _synced(scene), "every proxy to be SYNCED again", 60, "tulle proxy status -A")
+    stage.until(lambda: _back(scene, restarts), "the control plane to be back", hint=look)
+    synced = stage.until(lambda: _synced(scene), "every proxy to be SYNCED again", hint="tulle proxy status -A")
     stage.claim(True, f"it was started again, and its {synced} proxies are SYNCED")
     scene.no_failures(scene.tally() - before, "from the kill until now")
 

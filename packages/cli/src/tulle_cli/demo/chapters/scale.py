@@ -19,7 +19,7 @@ def tell(scene: Scene) -> None:
     command = ("scale", "deploy/app-b", f"--replicas={REPLICAS}", "-n", NAMESPACE)
     stage.command(f"tulle lab {' '.join(command)}")
     scene.lab.run(*command)
-    stage.until(lambda: _ready(scene), f"{REPLICAS} pods of app-b to be ready", 60, "tulle lab get pods -n demo")
+    stage.until(lambda: _ready(scene), f"{REPLICAS} pods of app-b to be ready", hint="tulle lab get pods -n demo")
     names = {pod["metadata"]["name"] for pod in scene.pods("app-b")}
     stage.until(lambda: names <= scene.tally().shares("pod").keys() or None, "every new pod to be called")
     shares = scene.measure(CALLS).shares("pod")

@@ -16,7 +16,7 @@ def tell(scene: Scene) -> None:
     stage.chapter("A mesh starts")
     stage.command(f"tulle lab up -f {scene.manifests}")
     lab.up(scene.manifests, stage.show)
-    pods = stage.until(lambda: _all_ready(scene), "every pod of demo to be ready", 90, "tulle lab get pods -A")
+    pods = stage.until(lambda: _all_ready(scene), "every pod of demo to be ready", hint="tulle lab get pods -A")
     stage.command(f"tulle lab get pods -n {NAMESPACE}")
     stage.show(columns(HEAD, [row(pod) for pod in pods]))
     stage.say(
@@ -31,8 +31,7 @@ def tell(scene: Scene) -> None:
         f"only {len(injected)} of {len(pods)} have one",
         "tulle lab get events -n demo",
     )
-    # app-a calls from its first moment on, when app-b may not be there yet: those calls fail, and should
-    scene.begun, scene.first = stage.now(), scene.tally()
+    scene.begin()
 
 
 def _all_ready(scene: Scene) -> list[dict[str, Any]] | None:

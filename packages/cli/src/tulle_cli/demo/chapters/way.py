@@ -47,7 +47,7 @@ def _journey(scene: Scene, path: str, answer: dict[str, Any]) -> hops.Journey | 
 
 
 def _log(scene: Scene, pod: str) -> str:
-    return scene.lab.run("logs", pod, "-n", NAMESPACE, "-c", "tulle-proxy", "--tail", "2000")
+    return scene.lab.run("logs", pod, "-n", NAMESPACE, "-c", "tulle-proxy", "--tail", "50000")
 
 
 def rules(scene: Scene, pod: str) -> str:
