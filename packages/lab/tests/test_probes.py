@@ -1,15 +1,18 @@
 """Probes: thresholds, how often is asked before and after the first success, and what counts as well."""
 
+import errno
 import http.server
 import itertools
 import os
 import socket
+import subprocess
+import sys
 import threading
 
 import pytest
 import trio
 import trio.testing
-from tulle_lab.kubelet import probes
+from tulle_lab.kubelet import listening, probes
 from tulle_lab.kubelet.probes import Result, Tally
 
 
@@ -147,12 +150,44 @@ def test_refused_and_not_http():
         assert "refused" in result.why
 
 
-def test_who_listens_is_seen_without_asking():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+@pytest.mark.parametrize("look", [listening.listens, listening.in_table])
+def test_who_listens_is_seen_without_asking(look):
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
         port = listener.getsockname()[1]
-        assert probes.listens(os.getpid(), port)
-    assert not probes.listens(os.getpid(), port)
-    assert not probes.listens(2**22 + 5, port), "a process that is gone listens nowhere"
+        assert look(os.getpid(), port)
+        assert not look(os.getpid(), client.getsockname()[1]), "a connection listens nowhere"
+    if socket.has_dualstack_ipv6():
+        with socket.create_server(("::", 0), family=socket.AF_INET6) as listener:
+            assert look(os.getpid(), listener.getsockname()[1])
+    assert not look(os.getpid(), port)
+    assert not look(2**22 + 5, port), "a process that is gone listens nowhere"
+
+
+def test_where_the_kernel_does_not_tell_its_table_is_read(monkeypatch):
+    def refuse(asked, family):
+        raise FileNotFoundError(errno.ENOENT, "sock_diag")
+
+    monkeypatch.setattr(listening, "_listening", refuse)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert listening.listens(os.getpid(), listener.getsockname()[1])
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root enters another network namespace without a lab")
+def test_who_listens_in_another_network_namespace():
+    """A process in a namespace of its own: its port is seen, ours is not, and we are where we were."""
+    here = os.stat("/proc/thread-self/ns/net").st_ino
+    program = "import socket; s = socket.create_server(('127.0.0.1', 4321)); print(flush=True); input()"
+    command = ["unshare", "-n", "sh", "-c", 'ip link set lo up && exec "$0" -c "$1"', sys.executable, program]
+    with socket.create_server(("127.0.0.1", 0)) as ours, subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as theirs:  # fmt: skip
+        assert theirs.stdout.readline() == b"\n"
+        for look in (listening.listens, listening.in_table):
+            assert look(theirs.pid, 4321)
+            assert not look(theirs.pid, ours.getsockname()[1])
+        theirs.communicate(b"\n")
+    assert os.stat("/proc/thread-self/ns/net").st_ino == here
 
 
 def test_ports_by_name():

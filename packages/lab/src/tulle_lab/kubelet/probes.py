@@ -13,7 +13,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import trio
@@ -22,7 +21,6 @@ from tulle_lab.cluster.objects import Object
 
 _EAGER_FIRST, _EAGER_MOST, _EAGER_GROWTH = 0.05, 0.5, 1.5  # seconds, seconds, factor
 _MAX_HEAD = 64 * 1024
-_LISTEN = "0A"
 
 
 @dataclass(frozen=True)
@@ -79,21 +77,6 @@ async def watch(probe: Object, ask: Ask, decide: Decide, worth_asking: Callable[
             if decision is not None:
                 await decide(decision, result.why)
         await trio.sleep_until(began + period if answered_well else min(began + pause, counted + period))
-
-
-def listens(pid: int, port: int) -> bool:
-    """Whether anything in the network namespace of process `pid` listens on TCP `port` (proc(5), /proc/net/tcp)."""
-    wanted = f"{port:04X}"
-    for table in ("tcp", "tcp6"):
-        try:
-            lines = Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            _, local, _, state, *_ = line.split()
-            if state == _LISTEN and local.endswith(wanted):
-                return True
-    return False
 
 
 async def http_get(host: str, port: int, get: Object) -> Result:

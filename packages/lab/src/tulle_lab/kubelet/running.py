@@ -14,6 +14,7 @@ import trio
 from tulle_lab.cluster.objects import Object
 from tulle_lab.errors import LabError
 from tulle_lab.kubelet import probes
+from tulle_lab.kubelet.listening import listens
 from tulle_lab.kubelet.probes import Result
 from tulle_lab.sandbox.runtime import Process, Runtime
 from tulle_lab.sandbox.spec import ProcessSpec
@@ -80,7 +81,7 @@ class Running:
         if not target:
             return lambda: True
         port = probes.port_number(target["port"], self.manifest)
-        return lambda: probes.listens(self.process.pid, port)
+        return lambda: listens(self.process.pid, port)
 
     async def hook(self, hook: Object) -> None:
         """A lifecycle hook. Its failure is noted, and otherwise ignored."""
