@@ -7,6 +7,8 @@ import subprocess
 
 import pytest
 from lab_runner import config_map, container, deployment, namespace, pod
+from tulle_lab.client import Client
+from tulle_lab.state import StateFolder
 
 pytestmark = pytest.mark.root
 
@@ -270,6 +272,68 @@ def test_a_container_that_ends_is_started_again(lab, space):
     status = restarted(lab, name, space)
     assert status["lastState"]["terminated"]["exitCode"] == 7
     assert ask(lab, name, space)["host"] == name
+
+
+# --- renew: begun anew in place ------------------------------------------------------------------------------------
+
+
+def renew(lab, space, *names):
+    """As the lessons' engine asks it."""
+    asked = {"targets": [[space, name] for name in names]}
+    return Client(StateFolder(lab.state)).ask("renew", asked)["renewed"]
+
+
+def numbered(space, *, then):
+    """A Deployment whose program (of an image that loads plugins) says how often it ran in this pod, beside an app."""
+    count = "import os; n = len(os.listdir('/v')); open(f'/v/{n}', 'w').close(); print('run', n, flush=True)"
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    probe = {"exec": {"command": ["test", "-e", "/v/0"]}, "periodSeconds": 1}
+    one = {
+        "name": "tulle-proxy", "image": "tulle/proxy:1", "command": ["python3", "-u", "-c", f"{count}\n{then}"],
+        "volumeMounts": mounts, "readinessProbe": probe,
+    }  # fmt: skip
+    return deployment("web", space, container(), one, volumes=[{"name": "v", "emptyDir": {}}])
+
+
+def test_renew_begins_what_loads_plugins_anew_and_nothing_else(lab, space):
+    lab.apply(numbered(space, then="import signal; signal.pause()"), deployment("other", space))
+    [before] = lab.pods(space, app="web")
+    app = before["status"]["containerStatuses"][0]["containerID"]
+    for number in (1, 2, 3):
+        assert renew(lab, space, "web", "other") == [1, 0]
+        lab.run("wait", "deploy/web", "--for=condition=Available", "-n", space, "--timeout", "60s")
+        [pod] = lab.pods(space, app="web")
+        assert pod["metadata"]["uid"] == before["metadata"]["uid"]
+        assert pod["status"]["podIP"] == before["status"]["podIP"]
+        statuses = {one["name"]: one for one in pod["status"]["containerStatuses"]}
+        assert statuses["app"]["containerID"] == app
+        assert statuses["tulle-proxy"]["restartCount"] == 0
+        assert logs(lab, pod["metadata"]["name"], space, "-c", "tulle-proxy") == f"run {number}\n"
+
+
+def test_renew_waits_for_no_back_off(lab, space):
+    """A program that ends at once would be waited for longer each time; who has mended it shall not have to."""
+    lab.apply(numbered(space, then="if n < 2: raise SystemExit(3)\nimport signal; signal.pause()"), wait=False)
+    status = {"restartCount": 0}
+    while not status["restartCount"] or "waiting" not in status["state"]:
+        statuses = [one for pod in lab.pods(space) for one in pod.get("status", {}).get("containerStatuses", ())]
+        status = next((one for one in statuses if one["name"] == "tulle-proxy"), status)
+    assert renew(lab, space, "web") == [1]
+    lab.run("wait", "deploy/web", "--for=condition=Available", "-n", space, "--timeout", "60s")
+    [pod] = lab.pods(space)
+    assert [one["restartCount"] for one in pod["status"]["containerStatuses"]] == [0, 0]
+
+
+def test_a_follower_of_a_log_goes_on_with_the_new_program(lab, space):
+    lab.apply(numbered(space, then="import signal; signal.pause()"))
+    command = lab.command("logs", "deploy/web", "-n", space, "-c", "tulle-proxy", "-f")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "TULLE_LAB_STATE": str(lab.state)}
+    ) as it:
+        assert it.stdout.readline() == "run 0\n"
+        renew(lab, space, "web")
+        assert it.stdout.readline() == "run 1\n"
+        it.terminate()
 
 
 def test_a_liveness_probe_ends_a_container_that_is_ill(lab, space):

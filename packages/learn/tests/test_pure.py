@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from tulle_lab.state import StateFolder
-from tulle_learn import form, new, screen, stage, verify, work
+from tulle_learn import effort, form, new, screen, stage, verify, work
 from tulle_learn import lesson as lessons
 from tulle_learn import progress as progress_file
 from tulle_learn.answers import Answer, Answers, shares
 from tulle_learn.errors import LearnError
 from tulle_learn.lesson import Failure, Wrong
 from tulle_learn.loop import Do, Loop
-from tulle_learn.progress import Progress
+from tulle_learn.progress import Progress, state_folder
 from tulle_learn.shell import Shell
 from tulle_learn.verdict import Mismatch, Observation, See, Verdict
 from tulle_learn.workbench import Workbench, load_check
@@ -382,6 +382,33 @@ def repository_lessons():
         return lessons.read_all(lessons.find_folder([Path(__file__).parent]))
     except LearnError:
         return []
+
+
+def test_a_second_verify_in_a_state_folder_says_who_is_at_work_and_touches_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    with verify._alone(state_folder()), pytest.raises(LearnError) as refused:
+        verify.verify([], runs=1, wrong=False, say=print)
+    assert f"process {os.getpid()}" in str(refused.value)
+    assert "XDG_STATE_HOME=FOLDER" in str(refused.value)
+    assert verify.verify([], runs=1, wrong=False, say=print), "the first one has ended"
+
+
+def test_processor_time_is_of_a_process_and_all_below_it(tmp_path):
+    def stat(pid, parent, began, *ticks):
+        (tmp_path / str(pid)).mkdir(exist_ok=True)
+        fields = ["S", str(parent), *"0" * 9, *map(str, ticks), *"0" * 4, str(began), "0"]
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a (strange) name) {' '.join(fields)}")
+
+    for one in ((7, 1, 5, 1, 2, 3, 4), (8, 7, 5, 10, 0, 0, 0), (9, 8, 6, 0, 0, 100, 0), (10, 1, 5, 500, 0, 0, 0)):
+        stat(*one)
+    second = os.sysconf("SC_CLK_TCK")
+    before = effort.used(7, tmp_path)
+    assert sum(before.values()) == pytest.approx(120 / second)
+    stat(9, 8, 66, 1, 1, 0, 0)  # another one, with the number of one that was killed
+    stat(8, 7, 5, 10, 5, 0, 0)
+    assert effort.since(before, effort.used(7, tmp_path)) == pytest.approx(7 / second)
+    assert effort.used(None, tmp_path) == effort.used(6, tmp_path) == {}
+    assert sum(effort.used(os.getpid()).values()) > 0
 
 
 @pytest.mark.parametrize("one", repository_lessons(), ids=lambda one: one.name)

@@ -156,7 +156,13 @@ class Mesh:
         """Wait until the Deployment is as it should be. Raises LabError that says why it is not."""
         self.client.ask("ready", {"keys": [["Deployment", namespace, deployment]], "timeout": seconds})
 
-    def renew(self, deployment: str, namespace: str = "demo", seconds: float = 15.0) -> None:
+    def renew(self, deployments: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Have Tulle's own programs in the pods of these Deployments (namespace, name) begin anew, in place: the pods
+        with their addresses and rules stay, and so do the applications in them. Returns those that had any."""
+        counts = self.client.ask("renew", {"targets": [list(one) for one in deployments]})["renewed"]
+        return [one for one, count in zip(deployments, counts, strict=True) if count]
+
+    def replace(self, deployment: str, namespace: str = "demo", seconds: float = 15.0) -> None:
         """Kill the Deployment's pods, and wait until there are new ones, ready or not. Raises LabError."""
         old = {pod["metadata"]["name"] for pod in self._pods_of(deployment, namespace)}
         self.delete("pods", *old, namespace=namespace)

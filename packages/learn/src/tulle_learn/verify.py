@@ -1,11 +1,13 @@
 """`tulle lessons verify`: each starter fails for the right reason, each solution passes, and the form is kept.
 
 Owns the order and the report. Each lesson has a lab of its own, at a state folder of its own, so that a learner's lab
-and progress are not touched; it is gone at the end, however that comes.
+and progress are not touched; it is gone at the end, however that comes. One at a time in a state folder: a second one
+says who is at work, and ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shlex
@@ -15,11 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from tulle_lab.state import StateFolder
 
-from tulle_learn import form, screen, stage
+from tulle_learn import effort, form, screen, stage
 from tulle_learn.errors import LearnError
 from tulle_learn.lesson import Failure, Lesson, Wrong
 from tulle_learn.progress import state_folder
@@ -32,32 +35,78 @@ RELOAD = 3.0
 """Seconds from saving to a check that begins."""
 
 
+@dataclass(frozen=True)
+class Reload:
+    """One save, from the files being there to a check that can begin."""
+
+    name: str
+    seconds: float
+    """By the clock: the machine's, and whoever else uses it."""
+    processor: float
+    """Seconds of processor time that the lab used for it."""
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s ({self.processor:.1f} s of processor)"
+
+
 def verify(lessons: Sequence[Lesson], *, runs: int, wrong: bool, say: Say) -> bool:
-    """All of it for each of `lessons`; True when everything is as it should be."""
+    """All of it for each of `lessons`; True when everything is as it should be. Raises LearnError when another one is
+    at work in this state folder: each would end the other's lab."""
     began, bad = time.monotonic(), 0
-    for lesson in lessons:
-        problems = form.problems(lesson)
-        try:
-            problems += _run(lesson, runs, wrong, say)
-        except LearnError as error:
-            problems.append(f"{lesson.name}: {error}")
-        for problem in problems:
-            say(f"     FAIL {problem}")
-        bad += bool(problems)
+    reloads: list[Reload] = []
+    with _alone(state_folder()):
+        for lesson in lessons:
+            problems = form.problems(lesson)
+            try:
+                problems += _run(lesson, runs, wrong, say, reloads)
+            except LearnError as error:
+                problems.append(f"{lesson.name}: {error}")
+            for problem in problems:
+                say(f"     FAIL {problem}")
+            bad += bool(problems)
+    if reloads:
+        slowest = max(reloads, key=lambda one: one.seconds)
+        dearest = max(one.processor for one in reloads)
+        say(f"longest reload: {slowest.name}, {slowest}; the most processor time that one used: {dearest:.1f} s")
     say(f"{len(lessons) - bad} of {len(lessons)} lessons are right ({time.monotonic() - began:.0f} s)")
     return not bad
 
 
-def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The only one at work in `folder`; whoever is, is named there. The kernel lets go when we end, however."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "verify.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            who = f"process {lock.read().strip() or 'unknown'}, in {folder}"
+            fix = "wait for it, or give this one a folder of its own: XDG_STATE_HOME=FOLDER tulle lessons verify"
+            raise LearnError("another `tulle lessons verify` is at work", who, fix) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def _reload(lesson: Lesson, bench: Workbench) -> Reload:
+    """The solution saved once more, into its running lab."""
+    began, before = time.monotonic(), effort.used(bench.state.pid())
+    bench.open(lesson, lesson.solution, lambda text: None)
+    seconds = time.monotonic() - began
+    return Reload(lesson.name, seconds, effort.since(before, effort.used(bench.state.pid())))
+
+
+def _run(lesson: Lesson, runs: int, wrong: bool, say: Say, reloads: list[Reload]) -> list[str]:
     problems: list[str] = []
     with _bench() as (bench, copies):
         starter = bench.judge(lesson, lesson.exercise, lambda text: None)
         problems += judge_failure(starter, lesson.settings.starter_fails, f"{lesson.name}: the starter")
-        if lesson.settings.install:
-            bench.open(lesson, lesson.solution, lambda text: None)  # this starter cannot be put in: no lab is up yet
-        began = time.monotonic()
-        bench.open(lesson, lesson.solution, lambda text: None)
-        reload = time.monotonic() - began
+        if not bench.state.is_running():  # this starter could not be put in: it is a reload that is measured, no start
+            bench.open(lesson, lesson.solution, lambda text: None)
+        reload = _reload(lesson, bench)
+        reloads.append(reload)
         slowest = 0.0
         for _ in range(runs):
             verdict = bench.check(lesson)
@@ -78,8 +127,8 @@ def _run(lesson: Lesson, runs: int, wrong: bool, say: Say) -> list[str]:
     known = f", {len(answers)} wrong answers" if answers else ""
     state = "FAIL" if problems else "ok"
     # told, not judged: seconds are the machine's as much as the lesson's
-    slow = ", slow" if slowest > SECONDS or reload > RELOAD else ""
-    say(f"{state:<4} {lesson.name}: reload {reload:.1f} s, check {slowest:.1f} s, {runs} runs{known}{slow}")
+    slow = ", slow" if slowest > SECONDS or reload.seconds > RELOAD else ""
+    say(f"{state:<4} {lesson.name}: reload {reload}, check {slowest:.1f} s, {runs} runs{known}{slow}")
     return problems
 
 

@@ -190,15 +190,16 @@ class Workbench:
         texts = stage.files(source)
         if not first:
             self._config_map(lesson, texts)
-        targets = [tuple(target.split("/")) for target in lesson.settings.reload]
-        for system in (True, False):  # Tulle's own parts together, and before the pods that they admit and configure
-            part = [target for target in targets if (target[0] == _SYSTEM) is system]
-            for step in (self._renew, self._ready) if not first else (self._ready,):
-                for namespace, deployment in part:
-                    try:
-                        step(deployment, namespace, _UP if first else _RELOAD)
-                    except LabError as error:
-                        return self._does_not_run(deployment, namespace, error)
+        targets = [(space, name) for space, _, name in (target.partition("/") for target in lesson.settings.reload)]
+        done = targets if first else self.mesh.renew(targets)
+        for system in (True, False):  # Tulle's own parts before the pods that they admit and configure
+            for namespace, deployment in (target for target in targets if (target[0] == _SYSTEM) is system):
+                try:
+                    if (namespace, deployment) not in done:
+                        self.mesh.replace(deployment, namespace, _RELOAD)
+                    self._ready(deployment, namespace, _UP if first else _RELOAD)
+                except LabError as error:
+                    return self._does_not_run(deployment, namespace, error)
         # only now the rest: it may need what the exercise is (a control plane, a webhook)
         self.client.ask("ready", {"keys": _deployments(lesson), "timeout": _UP})
         for name in lesson.settings.apply:
@@ -206,9 +207,6 @@ class Workbench:
             if wrong is not None:
                 return wrong
         return None
-
-    def _renew(self, deployment: str, namespace: str, seconds: float) -> None:
-        self.mesh.renew(deployment, namespace, seconds)
 
     def _ready(self, deployment: str, namespace: str, seconds: float) -> None:
         """Wait until it is ready. Raises LabError; early when it keeps ending, since waiting would not mend that."""

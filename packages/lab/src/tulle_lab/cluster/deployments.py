@@ -125,7 +125,8 @@ def _pod(deployment: Object, new_hash: str) -> Object:
             "generateName": f"{name}-{new_hash}-",
             "namespace": deployment["metadata"]["namespace"],
             "labels": {**(metadata.get("labels") or {}), rollout.HASH_LABEL: new_hash},
-            "annotations": metadata.get("annotations") or {},
+            # left out when there are none, as on Kubernetes: a webhook's patch meets such pods there
+            **({"annotations": metadata["annotations"]} if metadata.get("annotations") else {}),
             "ownerReferences": [owner_reference(deployment)],
         },
         "spec": template["spec"],

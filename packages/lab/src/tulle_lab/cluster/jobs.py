@@ -95,7 +95,8 @@ def _pod(job: Object) -> Object:
             "generateName": f"{name}-",
             "namespace": job["metadata"]["namespace"],
             "labels": {**(metadata.get("labels") or {}), "batch.kubernetes.io/job-name": name, "job-name": name},
-            "annotations": metadata.get("annotations") or {},
+            # left out when there are none, as on Kubernetes: a webhook's patch meets such pods there
+            **({"annotations": metadata["annotations"]} if metadata.get("annotations") else {}),
             "ownerReferences": [owner_reference(job)],
         },
         "spec": template["spec"],

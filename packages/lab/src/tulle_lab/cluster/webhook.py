@@ -159,7 +159,7 @@ class _Connection(http.client.HTTPSConnection):
     """To a pod's address, while the certificate must be for the Service's name."""
 
     def __init__(self, address: tuple[str, int], context: ssl.SSLContext) -> None:
-        super().__init__(SERVER_NAME, timeout=TIMEOUT)
+        super().__init__(SERVER_NAME, timeout=TIMEOUT, context=context)  # else it reads all of the system's CAs
         self._address, self._tls = address, context
 
     def connect(self) -> None:

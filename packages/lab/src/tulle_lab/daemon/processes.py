@@ -119,6 +119,10 @@ async def logs(lab: Lab, request: dict[str, Any], client: Connection, _: Any) ->
                 reader.close()
                 restarts = container.state.restarts
                 reader = _Reader(path.with_name(f"{restarts}.log"))
+            elif container.state.restarts < restarts or reader.is_replaced():  # it was begun anew (renew)
+                reader.close()
+                restarts = container.state.restarts
+                reader = _Reader(path.with_name(f"{restarts}.log"))
             await trio.sleep(_POLL)
     finally:
         reader.close()
@@ -139,6 +143,14 @@ class _Reader:
     def _open(self) -> None:
         if self._file is None and self._path.exists():
             self._file = self._path.open("rb")
+
+    def is_replaced(self) -> bool:
+        """Whether another file has the name now."""
+        return (
+            self._file is not None
+            and self._path.exists()
+            and not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+        )
 
     def close(self) -> None:
         """Let go of the file."""

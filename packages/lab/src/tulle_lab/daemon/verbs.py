@@ -22,6 +22,7 @@ VERBS: dict[str, Verb] = {
     "get": resources.get,
     "scale": resources.scale,
     "restart": resources.restart,
+    "renew": resources.renew,
     "system": resources.system,
     "exec": processes.execute,
     "logs": processes.logs,

@@ -1,4 +1,4 @@
-"""One container's life: start, probes, restarts, stop.
+"""One container's life: start, probes, restarts, stop; and `renew`, for who has changed what its program is made of.
 
 Owns the process and the container's state. Refuses to know the other containers of the pod (pods.py orders them).
 On cancel the process is killed and waited for: no task of ours ends before what it started has ended.
@@ -7,6 +7,7 @@ On cancel the process is killed and waited for: no task of ours ends before what
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,6 +48,10 @@ class Container:
     started: trio.Event = field(default_factory=trio.Event)
     """It has started once: for a sidecar, the next init container may go on."""
     _backoff: Backoff = field(default_factory=Backoff)
+    _renewed: trio.Event | None = None
+    """Set once the run that `renew` asked for is on its way; None while nobody has asked."""
+    _hurry: trio.Event = field(default_factory=trio.Event)
+    """Ends a pause: somebody asked to stop, or to renew."""
 
     @property
     def name(self) -> str:
@@ -61,6 +66,9 @@ class Container:
             while not self.stopping.is_set():
                 began = trio.current_time()
                 code = await self._run()
+                if self._renewed is not None and not self.stopping.is_set():
+                    self._forget()
+                    continue
                 done = restart_policy == "Never" or (restart_policy == "OnFailure" and code == 0)
                 if done or self.stopping.is_set():
                     return code
@@ -69,9 +77,22 @@ class Container:
                 else:
                     await self._pause(self._backoff.delay(trio.current_time() - began))
                     self.state.restarts += 1
+                if self._renewed is not None and not self.stopping.is_set():
+                    self._forget()
             return code
         finally:
             self.over.set()
+            if self._renewed is not None:
+                self._renewed.set()
+
+    def _forget(self) -> None:
+        """The next run is the first one: no restarts, no back-off, no logs of what ran before."""
+        assert self._renewed is not None
+        self.state.restarts, self.state.last, self._backoff = 0, {}, Backoff()
+        shutil.rmtree(self.around.logs / self.name, ignore_errors=True)
+        self.around.changed()
+        self._renewed.set()
+        self._renewed, self._hurry = None, trio.Event()
 
     async def _pause(self, delay: float) -> None:
         if delay and "terminated" in self.state.state:
@@ -80,7 +101,7 @@ class Container:
             self.around.note("Warning", "BackOff", message)
             self.around.changed()
         with trio.move_on_after(delay):
-            await self.stopping.wait()
+            await self._hurry.wait()
 
     async def _run(self) -> int:
         """One run, from start to end; its exit status."""
@@ -102,7 +123,7 @@ class Container:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._attend)
-                if self.stopping.is_set():  # asked while the program was on its way
+                if self.stopping.is_set() or self._renewed is not None:  # asked while the program was on its way
                     await process.kill()
                 code = await process.wait()
                 nursery.cancel_scope.cancel()
@@ -186,11 +207,32 @@ class Container:
         grace = probe.get("terminationGracePeriodSeconds", self.around.grace)
         await self._end(trio.current_time() + grace)
 
+    # --- beginning anew -------------------------------------------------------------------------------------
+
+    async def renew(self) -> bool:
+        """Kill the program and run it again at once, as if for the first time. Returns when the old one has ended and
+        the state says so; False, and nothing, when it has not begun yet or is over.
+
+        The pod keeps its addresses, rules and volumes, and its other containers go on: a pod made anew costs ten times
+        as much. On Kubernetes one would delete the pod.
+        """
+        if not self.begun or self.over.is_set():
+            return False
+        if self._renewed is None:
+            self._renewed = trio.Event()
+        renewed = self._renewed
+        self._hurry.set()
+        if self.running is not None:
+            await self.running.process.kill()
+        await renewed.wait()
+        return True
+
     # --- stopping -------------------------------------------------------------------------------------------
 
     async def stop(self, deadline: float) -> None:
         """preStop hook, SIGTERM, and SIGKILL at `deadline` (trio's clock); returns when it is over for good."""
         self.stopping.set()
+        self._hurry.set()
         if not self.begun:
             self.over.set()
         if self.running is not None:
