@@ -49,6 +49,7 @@ lock: setup      ## renew constraints.txt (UPGRADE=1: newer versions)
 clean:           ## remove what set-up and tests made
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+demo learn: export SETUP := lab
 setup:
-	@scripts/setup
+	@scripts/setup $(SETUP)
 .PHONY: help setup
