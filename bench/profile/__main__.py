@@ -1,6 +1,7 @@
 """`make bench-profile`: what each layer of the proxy adds to a request. About a minute; half without valgrind.
 
     scripts/bench profile [--no-instructions] [--same] [--json]
+    scripts/bench profile --connections
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import report
-from bench.profile import callgrind
+from bench.profile import callgrind, connections
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,17 @@ def _line(name: str, time: float, all_time: float, count: float | None, all_coun
     return [name, f"{time / 1000:.2f}", f"{time / all_time:.0%}", *counted]
 
 
+def _connections() -> int:
+    try:
+        counts = callgrind.counts(len(connections.NAMES), "connections")
+    except (callgrind.Uncounted, FileNotFoundError) as error:
+        print(f"Instructions were not counted: {error}.", file=sys.stderr)
+        return 1
+    lines = [[name, f"{count:,.0f}"] for name, count in zip(connections.NAMES.values(), counts, strict=True)]
+    print(report.text([["instructions", ""], *lines]))
+    return 0
+
+
 def main() -> int:
     """Exit status."""
     parser = argparse.ArgumentParser(prog="scripts/bench profile", description=__doc__,
@@ -67,7 +79,10 @@ def main() -> int:
     parser.add_argument("--no-instructions", action="store_true", help="do not count under valgrind")
     parser.add_argument("--same", action="store_true", help="all heads alike, as most load generators send them")
     parser.add_argument("--json", action="store_true", help="print figures for a program")
+    parser.add_argument("--connections", action="store_true", help="count whole connections, over sockets, instead")
     options = parser.parse_args()
+    if options.connections:
+        return _connections()
     same = ["same"] if options.same else []
     command = [sys.executable, *callgrind.FLAGS, "-m", "bench.profile.child", "time", *same]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)

@@ -2,7 +2,8 @@
 
 `time` prints JSON: for each line the CPU nanoseconds a request, of each round. `count` does each line's work inside of
 PyObject_Dir, twice, with CALLS and with 2 x CALLS requests, so that callgrind.py can tell one from the
-other. `same`: all requests and answers are alike. `costs`: the lines are those of costs.py.
+other. `same`: all requests and answers are alike. `costs`: the lines are those of costs.py; `connections`: those of
+connections.py, only counted.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tulle_data_plane.driver import Clock
 from tulle_data_plane.log import set_up
 from tulle_plugin_api import Plugins, load
 
-from bench.profile import costs
+from bench.profile import connections, costs
 from bench.profile.layers import Assembly, Layers, lines, running
 from bench.profile.parts import parts
 
@@ -27,8 +28,8 @@ Lines = list[tuple[str, Layers]]
 
 ROUNDS = 15
 REQUESTS = 1500
-CALLS = 100
-WARM_UP = 20
+CALLS = 104
+WARM_UP = 24
 
 
 def times(plugins: Plugins, wanted: Lines, *, same: bool) -> dict[str, dict[str, list[float]]]:
@@ -93,6 +94,24 @@ def counted(plugins: Plugins, wanted: Lines, *, same: bool) -> None:
             inside(partial(repeat, function, count))
 
 
+def counted_connections(plugins: Plugins) -> None:
+    """As `counted`, for the lines of connections.py."""
+
+    def serve(kind: str, count: int) -> None:
+        async def once() -> None:
+            async with connections.serving(plugins) as answered:
+                await answered(kind, WARM_UP)
+                await answered(kind, count)
+
+        trio.run(once, clock=Clock())
+
+    for kind in connections.NAMES:
+        serve(kind, WARM_UP)
+    for kind in connections.NAMES:
+        for count in (CALLS, 2 * CALLS):
+            inside(partial(serve, kind, count))
+
+
 class _Work:
     """`dir` of this does the work, and so do it inside of PyObject_Dir."""
 
@@ -114,6 +133,9 @@ def main() -> None:
     """Measure, or be counted."""
     set_up("error")
     plugins = load(kinds=("balancer", "policy", "exporter"))
+    if "connections" in sys.argv[2:]:
+        counted_connections(plugins)
+        return
     same = "same" in sys.argv[2:]
     wanted = (costs.lines if "costs" in sys.argv[2:] else lines)(plugins)
     if sys.argv[1] == "time":

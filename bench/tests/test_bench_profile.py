@@ -7,7 +7,7 @@ import trio
 from tulle_plugin_api import load
 
 from bench.profile import __main__ as program
-from bench.profile import callgrind
+from bench.profile import callgrind, connections
 from bench.profile.canned import Client, Upstream
 from bench.profile.layers import Assembly, lines, running
 from bench.profile.parts import parts
@@ -36,6 +36,15 @@ def test_a_line_that_does_not_answer_is_no_figure():
             assembly.route.handler = refuse
             with pytest.raises(AssertionError, match="0 answers of 3"):
                 await assembly.serve(3)
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("kind", connections.NAMES)
+def test_connections_are_served_over_sockets(kind):
+    async def main():
+        async with connections.serving(PLUGINS) as answered:
+            await answered(kind, 16)
 
     trio.run(main)
 

@@ -1,4 +1,4 @@
-"""Cancelled at every point: one exchange of each kind is run again and again, and its connection's task cancelled at
+"""Cancelled at every point: one exchange of each kind is run again and again, and its connection's strand cancelled at
 the driver's first step, at its second, at its third... Each time nothing may be left, and the next client be served.
 """
 
@@ -47,10 +47,10 @@ class UnderTrio(Policy[Nothing]):
 
 
 class Sweep:
-    """Cancels captured connections' tasks when the driver has made so many steps since `arm`."""
+    """Cancels captured connections' strands when the driver has made so many steps since `arm`."""
 
     def __init__(self, m, monkeypatch):
-        self.left, self.hit, self.scope = None, False, trio.CancelScope()
+        self.left, self.hit, self.strands = None, False, []
         self.pipes_at_hit = 0  # the most that were in use when the axe fell
         capture = type(m.proxy.captures["outbound"])
         step, handle = m.driver._step, capture.handle
@@ -61,18 +61,23 @@ class Sweep:
                 if self.left < 0:
                     self.left, self.hit = None, True
                     self.pipes_at_hit = max(self.pipes_at_hit, m.host.pipes.used)
-                    self.scope.cancel()
+                    for one in self.strands:
+                        one.owner.stop(one)
             step(strand)
 
         async def cancellable(capture, sock):
-            with self.scope:
+            strand = m.driver.current_strand()
+            self.strands.append(strand)
+            try:
                 await handle(capture, sock)
+            finally:
+                self.strands.remove(strand)
 
         monkeypatch.setattr(m.driver, "_step", counted)
         monkeypatch.setattr(capture, "handle", cancellable)
 
     def arm(self, at):
-        self.left, self.hit, self.scope = at, False, trio.CancelScope()
+        self.left, self.hit = at, False
 
     def disarm(self):
         self.left = None

@@ -223,7 +223,7 @@ class Exhausted:
 async def test_without_descriptors_accepting_backs_off_and_says_so_once(error, autojump_clock, caplog):
     exhausted = Exhausted(error)
     async with driving() as (driver, nursery):
-        nursery.start_soon(listener.accept_forever, driver, exhausted, nursery, None)
+        nursery.start_soon(listener.accept_forever, driver, exhausted, None)
         await trio.sleep(600)
         nursery.cancel_scope.cancel()
     assert 600 <= exhausted.calls < 620, "about once a second"
@@ -239,7 +239,7 @@ async def test_with_descriptors_again_accepting_goes_on_at_once(autojump_clock):
         got.set()
 
     async with driving() as (driver, nursery):
-        nursery.start_soon(listener.accept_forever, driver, exhausted, nursery, handle)
+        nursery.start_soon(listener.accept_forever, driver, exhausted, handle)
         await got.wait()
         nursery.cancel_scope.cancel()
     assert exhausted.calls >= 31
@@ -253,7 +253,7 @@ async def test_a_client_that_gave_up_in_the_queue_costs_nothing(autojump_clock):
         got.set()
 
     async with driving() as (driver, nursery):
-        nursery.start_soon(listener.accept_forever, driver, exhausted, nursery, handle)
+        nursery.start_soon(listener.accept_forever, driver, exhausted, handle)
         await got.wait()
         assert trio.current_time() == began, "there is nothing to wait for"
         nursery.cancel_scope.cancel()
@@ -295,7 +295,7 @@ async def test_clients_wait_in_the_queue_while_traffic_has_no_descriptors_left(a
         ceiling = fillers[-1].fileno() + 1  # three more: then, what is accepted has a number too high
         for filler in fillers:
             filler.close()
-        nursery.start_soon(listener.accept_forever, driver, sock, nursery, handle, ceiling)
+        nursery.start_soon(listener.accept_forever, driver, sock, handle, ceiling)
         await trio.sleep(30)
         assert len(got) == 4, "three, and the one that showed that there are no more"
         for one in got[:3]:

@@ -31,7 +31,7 @@ async def test_a_deadline_that_passes_while_a_strand_leaves_for_trio():
         strand, go = found
         go.set()  # steps `leaving` in this batch
         await driver.turn()
-        assert strand.crossing is None, "the moment that this test is about"
+        assert strand.visit is None, "the moment that this test is about"
         driver.interrupt(strand, Expired())
 
     async with trio.open_nursery() as outer:

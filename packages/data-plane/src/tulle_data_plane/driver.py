@@ -3,15 +3,20 @@
 Owns one edge-triggered epoll set and who is stepped when. What strands are and wait for is in strands.py, deadlines in
 deadlines.py. Refuses to know sockets' contents, protocols and configuration.
 
-Every connection is an ordinary trio task in a nursery: its lifetime and cancellation are trio's. But while it only
-waits for sockets, `Driver.run` *detaches* its coroutine from trio (`trio.lowlevel.temporarily_detach_coroutine_object`)
-and this file steps it: a **strand**. One trio task, `Driver.serve`, waits for the epoll set itself, and then steps
-whatever became ready. Under traffic it does not even go back to trio for the next wait, but lingers for a millisecond;
-trio's other tasks get their turn every 2 ms, or at once where a strand has given them something to do.
+A strand is a coroutine that this file steps, while it only waits for sockets. One trio task, `Driver.serve`, waits for
+the epoll set itself, and then steps whatever became ready. Under traffic it does not even go back to trio for the next
+wait, but lingers for a millisecond; trio's other tasks get their turn every 2 ms, or at once where a strand has given
+them something to do. There are two kinds:
+
+- **A task's**, by `Driver.run`: the coroutine of an ordinary trio task is *detached* from trio
+  (`trio.lowlevel.temporarily_detach_coroutine_object`), and attached again before it returns. Listeners are such.
 
     trio task --run()--> detached: strand --in_trio()--> reattached: trio task --> detached ... --> reattached, returns
                             |  waits: Watch (descriptor), Signal, deadline
                             `- stepped by serve()
+
+- **One without a task**, which costs a hundredth: each connection, in a nursery of strands (nursery.py), so that its
+  lifetime and cancellation are as structured as a task's; and what runs beside a connection (`Driver.beside`).
 
 Four rules, each learnt from a bug:
 1. **Edges are remembered.** An edge-triggered set tells each readiness once. It is kept in `Watch.readable` and
@@ -19,7 +24,7 @@ Four rules, each learnt from a bug:
 2. **Only one thing runs a strand.** To wake one from anywhere is to put it on the ready queue (and, when the driver
    sleeps, to write its eventfd). Never step a strand from inside another.
 3. **A strand that need not wait still gives way** (`turn`), or a bulk transfer between two fast peers runs alone.
-4. **A strand ends as a trio task.** It reattaches before it returns or raises, and when trio cancels it, it is
+4. **A task's strand ends as a trio task.** It reattaches before it returns or raises, and when trio cancels it, it is
    resumed with the Cancelled raised at its wait, so that `finally` blocks run where they were written.
 
 What a strand may await: this file's waits, and other coroutines that do the same. A trio wait inside a strand (a
@@ -168,6 +173,9 @@ class Driver:
         try:
             if strand.pending is None and strand.raise_cancel is None:
                 said = strand.coroutine.send(None)
+            elif strand.raise_cancel is not None and strand.owner is not None and not _begun(strand):
+                # cancelled before its first step: as under trio it runs to its first wait, and closes what it owns
+                said = strand.coroutine.send(None)
             else:
                 said = strand.coroutine.throw(self._interruption(strand))
             if said is PARKED and strand.raise_cancel is None:
@@ -186,13 +194,15 @@ class Driver:
                     )
                 )
         except StopIteration:
-            if strand.child is None:  # rule 4
+            if strand.owner is None:  # rule 4
                 raise RuntimeError(f"{strand.task!r} returned while detached; Driver.run reattaches first") from None
-            strand.child.ended(None)
+            strand.detached = False
+            strand.owner.ended(strand, None)
         except BaseException as error:
-            if strand.child is None or isinstance(error, KeyboardInterrupt):
+            if strand.owner is None or isinstance(error, KeyboardInterrupt):
                 raise
-            strand.child.ended(error)
+            strand.detached = False
+            strand.owner.ended(strand, error)
         finally:
             self.current = None
 
@@ -202,7 +212,7 @@ class Driver:
         if strand.raise_cancel is not None:
             try:
                 strand.raise_cancel()
-            except trio.Cancelled as cancelled:
+            except (trio.Cancelled, Stopped) as cancelled:
                 return cancelled
         assert pending is not None
         return pending
@@ -235,19 +245,24 @@ class Driver:
     async def in_trio(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
         """From a strand: run `function` under trio, where it may sleep, open nurseries and so on; then go on here."""
         strand = self.current_strand()
-        if strand.task is None:
-            raise RuntimeError("a child has no task in trio; let the strand that started it cross")
+        if strand.owner is not None:
+            self._in_trio += 1
+            self._trio_is_due = True
+            try:
+                return await strand.owner.visit(strand, function, *args)  # type: ignore[no-any-return]
+            finally:
+                self._in_trio -= 1
         await self._reattach(strand)
         self._in_trio += 1
         try:
             with trio.CancelScope() as scope:
-                strand.crossing = scope
+                strand.visit = scope
                 if strand.pending is not None:
                     scope.cancel()
                 result = await function(*args)
         finally:
             self._in_trio -= 1
-            strand.crossing = None
+            strand.visit = None
             # the strand's owner expects to be detached when an error passes through it, too
             await self._detach(strand)
         if strand.pending is not None or scope.cancelled_caught:
@@ -295,8 +310,8 @@ class Driver:
     def interrupt(self, strand: Strand, error: BaseException) -> None:
         """Raise `error` at the strand's wait; if trio runs it now, cancel what it does there first."""
         strand.pending = error
-        if strand.crossing is not None:
-            strand.crossing.cancel()
+        if strand.visit is not None:
+            strand.visit.cancel()
         else:
             self.wake(strand)
 
@@ -342,6 +357,10 @@ class Driver:
         """Release the driver's own descriptors, after `serve` has ended."""
         self.epoll.close()
         os.close(self._wake_fd)
+
+
+def _begun(strand: Strand) -> bool:
+    return bool(strand.coroutine.cr_suspended)  # type: ignore[attr-defined]  # every coroutine has it
 
 
 class _Woken(Exception):

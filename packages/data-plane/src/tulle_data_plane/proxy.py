@@ -220,7 +220,7 @@ class Proxy:
         # Nurseries end from the inside out: the admin port outlives the drain.
         async with trio.open_nursery() as background:
             for sock in listeners["admin"]:
-                background.start_soon(accept_forever, self.driver, sock, background, self._serve_admin)
+                background.start_soon(accept_forever, self.driver, sock, self._serve_admin)
             background.start_soon(self.lines.run)
             background.start_soon(self._housekeeping)
             background.start_soon(self._sweep)
@@ -232,7 +232,7 @@ class Proxy:
                 for direction, capture in self.captures.items():
                     for sock in listeners[direction]:
                         connections.start_soon(
-                            accept_forever, self.driver, sock, connections, capture.handle, self.host.ceiling
+                            accept_forever, self.driver, sock, capture.handle, self.host.ceiling
                         )
                 task_status.started()
                 await self._stop.wait()
@@ -344,7 +344,7 @@ class Proxy:
         except OSError:
             return
         try:
-            await self.driver.run(server.serve, channel, b"", Address("", self.ports["admin"]), admin)
+            await server.serve(channel, b"", Address("", self.ports["admin"]), admin)
         except Exception:
             log.exception("unforeseen error on the admin port")
         finally:

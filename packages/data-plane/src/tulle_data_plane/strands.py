@@ -9,7 +9,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Coroutine, Generator
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
@@ -37,23 +37,33 @@ _ONCE = (PARKED,)
 PARK = _Park()
 
 
+class Owner(Protocol):
+    """Who started a strand that has no task of trio's, and is told of its end."""
+
+    def ended(self, strand: Strand, error: BaseException | None) -> None:
+        """It has returned (None) or raised."""
+
+    async def visit(self, strand: Strand, function: Callable[..., Any], *args: Any) -> Any:
+        """It wants `function` to run under trio."""
+
+
 class Strand:
     """A detached coroutine, and what must reach it at its next step."""
 
     __slots__ = (
-        "child", "coroutine", "covered", "crossing", "deadline", "detached", "pending", "queued", "raise_cancel",
-        "task", "tick",
+        "coroutine", "covered", "deadline", "detached", "owner", "pending", "queued", "raise_cancel", "task", "tick",
+        "visit",
     )  # fmt: skip
 
     def __init__(self, task: trio.lowlevel.Task | None, coroutine: Coroutine[Any, Any, object]) -> None:
         self.task = task
         self.coroutine = coroutine
-        self.child: Child | None = None  # set where there is no task
+        self.owner: Owner | None = None  # set where there is no task
         self.detached = False  # ours to step; else trio's, from the moment that it begins to leave
         self.queued = False  # on the ready queue
         self.pending: BaseException | None = None  # raised at its wait, once
-        self.raise_cancel: Callable[[], Any] | None = None  # trio cancelled it: raised at each wait from now on
-        self.crossing: trio.CancelScope | None = None  # set while trio runs it (Driver.in_trio)
+        self.raise_cancel: Callable[[], Any] | None = None  # it was cancelled: raised at each wait from now on
+        self.visit: trio.CancelScope | None = None  # set while trio runs what it waits for (Driver.in_trio)
         self.deadline = inf  # trio's clock, seconds: the nearest of all Deadline blocks it is in
         self.tick = NEVER  # the bucket of the wheel that it is in
         self.covered = inf  # deadlines after this moment need no other entry on the wheel
@@ -147,7 +157,7 @@ class Signal:
 
 
 class Stopped(BaseException):
-    """Raised at a child's wait: it was cancelled."""
+    """Raised at the wait of a strand that has no task: it was cancelled."""
 
 
 class Child:
@@ -159,7 +169,7 @@ class Child:
     def __init__(self, driver: Driver, coroutine: Coroutine[Any, Any, object]) -> None:
         self._driver = driver
         self._strand = Strand(None, coroutine)
-        self._strand.child = self
+        self._strand.owner = self
         self._strand.detached = True
         self.done = Signal(driver)
         self.error: BaseException | None = None  # what it raised, once done
@@ -170,10 +180,12 @@ class Child:
         if not self.done.is_set:
             self._driver.interrupt(self._strand, Stopped())
 
-    def ended(self, error: BaseException | None) -> None:
+    async def visit(self, strand: Strand, function: Callable[..., Any], *args: Any) -> Any:
+        """Refuse."""
+        raise RuntimeError("a child has no task in trio; let the strand that started it cross")
+
+    def ended(self, strand: Strand, error: BaseException | None) -> None:
         """Told by the driver."""
-        self._strand.detached = False
-        self._strand.child = None
         if not isinstance(error, Stopped):
             self.error = error
         self.done.set()

@@ -1,6 +1,6 @@
 """A captured connection, from accept to its end: where it goes, what it speaks, and who serves it.
 
-Owns the connection's trio task. The order is the architecture's: original destination, security stage, target,
+Owns the connection. The order is the architecture's: original destination, security stage, target,
 protocol, codec. Two seams are tables: `stages` (TLS goes here) and `codecs` (HTTP/2 goes there).
 """
 
@@ -75,13 +75,13 @@ class Capture:
         self.relaying = 0  # of those, tunnels
 
     async def handle(self, sock: socket.socket) -> None:
-        """Serve one accepted socket to its end. A trio task; owns the socket. Raises nothing but Cancelled."""
+        """Serve one accepted socket to its end. As a strand; owns the socket. Raises nothing but what cancels it."""
         host = self._host
         self.open += 1
         channel: Channel | None = None
         try:
             channel = accepted(host.driver, sock)
-            relayed = await host.driver.run(self._serve, channel, sock)
+            relayed = await self._serve(channel, sock)
             if relayed is not None:
                 await self._relay(relayed)
         except OSError as error:
@@ -99,7 +99,7 @@ class Capture:
                 channel.close()
 
     async def _serve(self, plain: Channel, sock: socket.socket) -> _Relayed | None:
-        """As a strand. Returns what is to be relayed, or None when the connection has been served."""
+        """Returns what is to be relayed, or None when the connection has been served."""
         host = self._host
         ours = sock.getsockname()
         destination = self._find_destination(sock)

@@ -15,7 +15,7 @@ import trio
 from tulle_plugin_api import Address, Body, Direction, Exchange, Failure, Handler, Headers, Response, Service, pass_by
 
 from tulle_data_plane.deadlines import Expired
-from tulle_data_plane.driver import Driver
+from tulle_data_plane.driver import Driver, Stopped
 from tulle_data_plane.errors import HeadTimedOut, PolicyFailed, RequestBroke, SlowReader, status_of
 from tulle_data_plane.limits import hit
 from tulle_data_plane.log import say
@@ -125,7 +125,7 @@ class Server:
                     driver.wheel.arm(strand)
                 try:
                     buffer = await recv()
-                except trio.Cancelled:
+                except (trio.Cancelled, Stopped):
                     channel.close()  # nothing is in flight: an orderly end, though the drain is over
                     raise
                 strand.deadline = inf

@@ -1,4 +1,4 @@
-"""Listening sockets: accepts connections and starts a task for each.
+"""Listening sockets: accepts connections and starts a strand for each.
 
 Owns the listeners. Out of descriptors, it backs off and says so once, without spinning; what is open goes on.
 """
@@ -9,18 +9,21 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Awaitable, Callable
-
-import trio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from tulle_data_plane.driver import Driver, Watch
 from tulle_data_plane.log import say
+from tulle_data_plane.nursery import Nursery, open_nursery
 from tulle_data_plane.shell.channel import keep_alive
 from tulle_data_plane.shell.descriptors import RESOURCE_ERRORS, probe
 
 BACKLOG = 4096
 BATCH = 64
-"""Connections accepted before other tasks get a turn."""
+"""Connections accepted before other strands get a turn."""
+
+Handle = Callable[[socket.socket], Coroutine[Any, Any, None]]
+"""Serves a connection, as a strand: owns the socket, and closes it however it ends."""
 
 
 def listen(port: int, *, loopback: bool = False) -> list[socket.socket]:
@@ -62,31 +65,27 @@ def listen(port: int, *, loopback: bool = False) -> list[socket.socket]:
         raise
 
 
-async def accept_forever(
-    driver: Driver,
-    listener: socket.socket,
-    nursery: trio.Nursery,
-    handle: Callable[[socket.socket], Awaitable[None]],
-    ceiling: int = sys.maxsize,
-) -> None:
-    """Start `handle` (which owns the socket) in `nursery` for each connection. Closes `listener` when cancelled.
+async def accept_forever(driver: Driver, listener: socket.socket, handle: Handle, ceiling: int = sys.maxsize) -> None:
+    """Start `handle` for each connection, as a strand. When cancelled: cancels these, waits for their end, and closes
+    `listener`.
 
     Clients wait in the kernel's queue while descriptors with numbers below `ceiling` are all in use.
     """
     with listener:
-        watch = Watch(driver, listener.fileno())
-        try:
-            await driver.run(_accept, driver, listener, watch, nursery, handle, ceiling)
-        finally:
-            watch.close()
+        async with open_nursery(driver) as nursery:
+            watch = Watch(driver, listener.fileno())
+            try:
+                await driver.run(_accept, driver, listener, watch, nursery, handle, ceiling)
+            finally:
+                watch.close()
 
 
 async def _accept(
     driver: Driver,
     listener: socket.socket,
     watch: Watch,
-    nursery: trio.Nursery,
-    handle: Callable[[socket.socket], Awaitable[None]],
+    nursery: Nursery,
+    handle: Handle,
     ceiling: int,
 ) -> None:
     pause = 0.0
@@ -112,7 +111,6 @@ async def _accept(
                 continue  # the client gave up while queued (ECONNABORTED and its kin)
             pause = 0.0
             full = sock.fileno() >= ceiling
-            nursery.start_soon(handle, sock)
-            driver.call_trio()
+            nursery.start(handle, sock)
         else:
             await driver.turn()

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import trio
 from tulle_plugin_api import Exchange, Headers, Response
 
-from tulle_data_plane.driver import Driver
+from tulle_data_plane.driver import Child, Driver, Signal
 from tulle_data_plane.limits import hit
 from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel, TcpChannel
 from tulle_data_plane.shell.splice import FEW, Pipes, splice
@@ -66,10 +65,16 @@ async def relay(
     """Relay until both sides have ended, counting into `exchange`; `first` is what the client has already said.
 
     `half_closed_seconds`: when one side has ended and nothing moves for so long, both are reset.
-    Runs under trio (two strands in a nursery). Closes both channels, on cancel with a reset.
+    As a strand, with a child for each way. Closes both channels, on cancel with a reset.
     """
     upstream = tunnel.channel
-    clean = False
+    one_ended = Signal(driver)
+
+    async def one_way(source: Channel, sink: Channel, data: bytes, moved: Callable[[int], None]) -> None:
+        try:
+            await pump(source, sink, data, moved, pipes)
+        finally:
+            one_ended.set()
 
     def up(size: int) -> None:
         exchange.request_bytes += size
@@ -77,30 +82,23 @@ async def relay(
     def down(size: int) -> None:
         exchange.response_bytes += size
 
+    ways = [
+        driver.beside(one_way, client, upstream, first, up),
+        driver.beside(one_way, upstream, client, tunnel.first, down),
+    ]
+    clean = False
     try:
-        async with trio.open_nursery() as nursery:
-            going = 2
-
-            async def one_way(source: Channel, sink: Channel, data: bytes, moved: Callable[[int], None]) -> None:
-                nonlocal going
-                await driver.run(pump, source, sink, data, moved, pipes)
-                going -= 1
-                if going:
-                    await _silent(exchange, half_closed_seconds)
-                    hit("half_closed_seconds")
-                    raise HalfClosedTooLong(
-                        f"one side has ended, and nothing came from the other for {half_closed_seconds:g} s"
-                    )
-                nursery.cancel_scope.cancel()  # the watch over the other way
-
-            nursery.start_soon(one_way, client, upstream, first, up)
-            nursery.start_soon(one_way, upstream, client, tunnel.first, down)
+        await one_ended.wait()
+        for way in sorted(ways, key=lambda way: not way.done.is_set):  # first that which has ended
+            await _ended(driver, way, exchange, half_closed_seconds)
         clean = True
-    except* OSError as errors:
+    except OSError as error:
         exchange.aborted = True
-        exchange.reason = exchange.reason or getattr(errors.exceptions[0], "reason", "tcp-reset")
-        exchange.attributes["tcp.error"] = str(errors.exceptions[0])
+        exchange.reason = exchange.reason or getattr(error, "reason", "tcp-reset")
+        exchange.attributes["tcp.error"] = str(error)
     finally:
+        for way in ways:
+            way.cancel()
         for channel in (client, upstream):
             channel.close() if clean else channel.abort()
 
@@ -125,13 +123,26 @@ async def pump(source: Channel, sink: Channel, data: bytes, moved: Callable[[int
             return
 
 
-async def _silent(exchange: Exchange, seconds: float) -> None:
-    """Return once nothing has been counted for so long; or for up to twice that, and no message costs a timer."""
-    while True:
+async def _ended(driver: Driver, way: Child, exchange: Exchange, seconds: float) -> None:
+    """Wait for its end, and raise its error. Or HalfClosedTooLong, once nothing has been counted for so long; or for up
+    to twice that, and no message costs a timer."""
+    while not way.done.is_set:
         before = exchange.request_bytes + exchange.response_bytes
-        await trio.sleep(seconds)
-        if exchange.request_bytes + exchange.response_bytes == before:
-            return
+        try:
+            with driver.deadline(seconds, _Silent()):
+                await way.done.wait()
+        except _Silent:
+            if exchange.request_bytes + exchange.response_bytes == before:
+                hit("half_closed_seconds")
+                raise HalfClosedTooLong(
+                    f"one side has ended, and nothing came from the other for {seconds:g} s"
+                ) from None
+    if way.error is not None:
+        raise way.error
+
+
+class _Silent(Exception):
+    """Time to look whether anything has come."""
 
 
 class HalfClosedTooLong(OSError):
