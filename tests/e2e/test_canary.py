@@ -14,9 +14,10 @@ from tests.e2e.kubectl import Kubectl
 from tests.e2e.meshed import ROOT, Load, load
 
 COMMAND = (sys.executable, "-m", "tulle_cli.main", "canary", "app-b", "-n", "demo", "--control-plane", "kubernetes")
-BEGIN = ("--to", "app-b2", "--steps", "20,50,100", "--every", "2s", "--min-requests", "400", "-o", "json")
-"""99% of 400 allow 4 failures; of a version that fails 5%, 20 are expected, and so few once in 60,000 runs."""
+BEGIN = ("--to", "app-b2", "--steps", "20,50,100", "--every", "2s", "-o", "json")
 ERRORS = 0.05
+ENOUGH = ("--min-requests", "400")
+"""99% of 400 allow 4 failures; of a version that fails 5%, 20 are expected, and so few once in 60,000 runs."""
 KNOB = """
 import sys, urllib.request
 print(urllib.request.urlopen(sys.argv[1] + "knobs", sys.argv[2].encode(), 20).read().decode())
@@ -120,7 +121,7 @@ def test_a_good_version_reaches_all_with_the_rights_that_the_documentation_names
 
 def test_a_version_with_5_percent_errors_is_rolled_back_at_the_first_step(demo, before):
     with failing(demo, ERRORS), Load(demo) as requests:
-        done = canary(demo, *BEGIN)
+        done = canary(demo, *BEGIN, *ENOUGH)
     assert done.returncode == 1, done.stdout
     assert way(done.stdout) == "20% rolled-back"
     assert "was rolled back at 20%" in done.stderr
