@@ -32,6 +32,9 @@ class ApiServer:
         self._program = program
         self._folder = Path(tempfile.mkdtemp(prefix="tulle-api-server-"))
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._words: tuple[object, ...] = ()
+        self._port = self._etcd_port = 0
+        self._own = self._folder / "certs/apiserver.crt"  # it makes it itself, with the authority behind it
         self.kubeconfig = str(self._folder / "config")
 
     def __enter__(self) -> Self:
@@ -45,30 +48,52 @@ class ApiServer:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._stop()
 
+    def compact(self) -> None:
+        """Have etcd forget all but what is now (etcd's gRPC gateway, /v3/kv)."""
+        revision = self._etcd("range", {"key": "AA==", "limit": 1})["header"]["revision"]
+        self._etcd("compaction", {"revision": revision, "physical": True})
+
+    def restart(self) -> None:
+        """End the API server, and have another one on the same etcd and port; ready when this returns."""
+        server = self._processes.pop()
+        server.terminate()
+        server.wait()
+        self._run("kube-apiserver", *self._words)
+        self._until_ready()
+
+    def _etcd(self, what: str, given: object) -> Any:
+        url = f"http://127.0.0.1:{self._etcd_port}/v3/kv/{what}"
+        with urllib.request.urlopen(url, json.dumps(given).encode(), timeout=60) as answer:
+            return json.load(answer)
+
     def _start(self) -> None:
         folder, (secure, client, peer) = self._folder, _free_ports(3)
+        self._port, self._etcd_port = secure, client
         etcd, key = f"http://127.0.0.1:{client}", folder / "sa.key"
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
         (folder / "tokens.csv").write_text(f"{TOKEN},admin,admin,system:masters\n")
-        own = folder / "certs/apiserver.crt"  # it makes it itself, with the authority behind it
-        Path(self.kubeconfig).write_text(json.dumps(_config(secure, own)))
+        Path(self.kubeconfig).write_text(json.dumps(_config(secure, self._own)))
         self._run(
             "etcd", "--data-dir", folder / "etcd", "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
             "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--unsafe-no-fsync",
         )  # fmt: skip
-        self._run(
-            "kube-apiserver", "--etcd-servers", etcd, "--cert-dir", folder / "certs", "--secure-port", secure,
+        self._words = (
+            "--etcd-servers", etcd, "--cert-dir", folder / "certs", "--secure-port", secure,
             "--bind-address", "127.0.0.1", "--advertise-address", "127.0.0.1", "--authorization-mode", "RBAC",
             "--token-auth-file", folder / "tokens.csv", "--service-account-key-file", key,
             "--service-account-signing-key-file", key, "--service-account-issuer", "https://kubernetes.default.svc",
             "--service-cluster-ip-range", "10.96.0.0/16",
         )  # fmt: skip
+        self._run("kube-apiserver", *self._words)
+        self._until_ready()
+
+    def _until_ready(self) -> None:
         for _ in _looks(READY_SECONDS):
             if any(process.poll() is not None for process in self._processes):
                 break
-            if own.exists() and _answers(secure, own):
+            if self._own.exists() and _answers(self._port, self._own):
                 return
-        logs = "\n".join(path.read_text()[-2000:] for path in sorted(folder.glob("*.log")))
+        logs = "\n".join(path.read_text()[-2000:] for path in sorted(self._folder.glob("*.log")))
         raise RuntimeError(f"the API server does not become ready:\n{logs}")
 
     def _run(self, name: str, *words: object) -> None:

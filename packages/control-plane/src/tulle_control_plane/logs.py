@@ -42,6 +42,5 @@ def set_up(level: str, stream: TextIO | None = None) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("tulle_control_plane").setLevel(LEVELS[level])
-    logging.getLogger("tulle_catalog_manifests").setLevel(LEVELS[level])
-    logging.getLogger("tulle").setLevel(LEVELS[level])
+    for ours in ("tulle_control_plane", "tulle_catalog_manifests", "tulle_catalog_kubernetes", "tulle"):
+        logging.getLogger(ours).setLevel(LEVELS[level])

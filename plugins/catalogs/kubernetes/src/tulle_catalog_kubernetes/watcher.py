@@ -83,6 +83,7 @@ class Watcher:
             return self._failed(str(failed), 0.0)
         except ApiFailure as failure:
             if failure.status == 410:
+                log.info("%s: the watch is too old to go on (%s); listing again", self.resource.kind, failure)
                 self.reflector.version = ""
                 return self.course.gone()
             if failure.status == 404 and self.resource.optional:
