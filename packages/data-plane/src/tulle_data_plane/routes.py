@@ -65,6 +65,9 @@ class Routes:
     def __post_init__(self) -> None:
         self.chains: dict[ChainKey, Chain] = {}
         self._build = self._new_build()  # for filters, which no two configurations share
+        self._low: dict[str, bool] = {}  # by a filter's type: whether it belongs below retry
+        self._common = {policy.type: policy for policy in self.message.policies}
+        self._common_key = _serialized(self._common)
         self._routes: Sequence[pb.Route] = list(self.message.routes) or [
             pb.Route(backends=[pb.WeightedBackend(backend=b.name, weight=1) for b in self.message.backends[:1]])
         ]
@@ -144,17 +147,14 @@ class Routes:
         return route(rule.name, shares, random, chain.handler)
 
     def _chain(self, rule: pb.Route) -> Chain:
-        message = self.message
-        nearest = {policy.type: policy for policy in message.policies if policy.type not in rule.without_policies}
-        nearest.update({policy.type: policy for policy in rule.policies})
+        nearest, policies = self._common, self._common_key
+        if rule.policies or rule.without_policies:
+            nearest = {type_: each for type_, each in nearest.items() if type_ not in rule.without_policies}
+            nearest.update({policy.type: policy for policy in rule.policies})
+            policies = _serialized(nearest)
         filters = [*rule.filters, *(each for share in rule.backends for each in share.filters)]
         low = [self._is_low(each) for each in filters]
-        key = ChainKey(
-            tuple(nearest[type_].SerializeToString(deterministic=True) for type_ in sorted(nearest)),
-            not all(low),
-            any(low),
-            rule.HasField("session"),
-        )
+        key = ChainKey(policies, not all(low), any(low), rule.HasField("session"))
         found = self.chains.get(key) or self.before.get(key)
         if found is None:
             found = self._make(key, list(nearest.values()))
@@ -187,10 +187,17 @@ class Routes:
 
     def _is_low(self, each: pb.Filter) -> bool:
         """Whether it belongs below retry."""
-        return each.WhichOneof("kind") == "policy" and plugin(each.policy, self.host).position >= Position.RETRY
+        if each.WhichOneof("kind") != "policy":
+            return False
+        low = self._low.get(each.policy.type)
+        if low is None:  # asked once a type: a Service may have thousands of rules
+            low = self._low[each.policy.type] = plugin(each.policy, self.host).position >= Position.RETRY
+        return low
 
     def _parts(self, filters: Sequence[pb.Filter], chain: Chain) -> tuple[Handler | None, Handler | None]:
         """The filters, and those of them that belong below retry, as handlers; None for none."""
+        if not filters:
+            return None, None
         low = [each for each in filters if self._is_low(each)]
         high = [each for each in filters if each not in low]
         return (
@@ -215,3 +222,8 @@ class Routes:
             else:
                 raise Rejected(f"{self.message.address}: a filter that this proxy does not know")
         return handler
+
+
+def _serialized(policies: Mapping[str, pb.Policy]) -> tuple[bytes, ...]:
+    """What makes two rules' policies the same."""
+    return tuple(policies[type_].SerializeToString(deterministic=True) for type_ in sorted(policies))

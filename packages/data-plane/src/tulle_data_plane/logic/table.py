@@ -115,17 +115,13 @@ def _row(match: pb.RouteMatch, number: int) -> Row:
         source = From(
             tuple(sorted(given.labels.items())), tuple(given.namespaces), tuple(given.service_accounts)
         )  # fmt: skip
-    row = Row(
-        match.route,
-        path,
-        match.method,
-        tuple(_value(value, number) for value in match.headers),
-        tuple(_value(value, number) for value in match.query),
-        source,
-    )
-    if any(value.kind is Kind.PREFIX for value in (*row.headers, *row.query)):
+    if not match.headers and not match.query:  # as most are, of which there may be thousands
+        return Row(match.route, path, match.method, source=source)
+    headers = tuple(_value(value, number) for value in match.headers)
+    query = tuple(_value(value, number) for value in match.query)
+    if any(value.kind is Kind.PREFIX for value in (*headers, *query)):
         raise ValueError(f"match {number}: only a path is matched by a prefix")
-    return row
+    return Row(match.route, path, match.method, headers, query, source)
 
 
 def _value(match: pb.PathMatch | pb.ValueMatch, number: int) -> Value:
