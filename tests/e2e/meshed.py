@@ -11,6 +11,8 @@ LOAD = (ROOT / "tests/e2e/load.py").read_text()
 APP_B = "http://app-b/"
 FULL = bool(os.environ.get("FULL"))
 """The long variants: 20 restarts, 1,000 pods under a rotation."""
+# of these a cluster that is itself called tulle has some, or their names are of what they are about
+NOT_LOOKED_AT = ("nodes", "csinodes", "leases", "events", "pods", "componentstatuses", "ciliumnodes")
 
 
 def load(kubectl, requests, connections=8, url=APP_B):
@@ -84,6 +86,16 @@ def tulle(kubectl, *arguments):
         capture_output=True, text=True, check=False, env=kubectl.environment, timeout=300,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
+
+
+def ours(kubectl):
+    """Everything in the cluster that is named after Tulle, of every kind that can be listed."""
+    found = set()
+    for kind in kubectl("api-resources", "--verbs=list", "-o", "name").split():
+        if kind.partition(".")[0] not in NOT_LOOKED_AT:
+            _, output = kubectl.run("get", kind, "-A", "-o", "name")
+            found |= {line for line in output.split() if "/" in line and "tulle" in line}
+    return found
 
 
 def documents(text):
