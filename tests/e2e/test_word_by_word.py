@@ -126,7 +126,7 @@ def test_the_document_word_by_word(shop, gateway_api, cluster):
         assert ours(kubectl) == set()  # the last word is `tulle uninstall`
         assert load(kubectl, 20)["statuses"] == {"200": 20}  # pods keep their proxies, which pass traffic on
     finally:
-        kubectl("-n", "demo", "delete", "httproute", "app-b")
+        kubectl("-n", "demo", "delete", "httproute", "app-b", "--ignore-not-found")
         kubectl("apply", "-k", ROOT / "deploy/overlays/dev")
         kubectl.rolled_out("tulle-system")
 
