@@ -191,7 +191,8 @@ class Workbench:
         if not first:
             self._config_map(lesson, texts)
         targets = [(space, name) for space, _, name in (target.partition("/") for target in lesson.settings.reload)]
-        done = targets if first else self.mesh.renew(targets)
+        own = lesson.settings.config_map  # then it is the pods' program that has changed, and not Tulle's beside it
+        done = targets if first else [] if own else self.mesh.renew(targets)
         for system in (True, False):  # Tulle's own parts before the pods that they admit and configure
             for namespace, deployment in (target for target in targets if (target[0] == _SYSTEM) is system):
                 try:
