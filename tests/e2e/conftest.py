@@ -12,7 +12,7 @@ import pytest
 
 from tests.e2e import diagnostics
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.meshed import ROOT
+from tests.e2e.meshed import ROOT, make_demo
 
 TARGETS = ("init", "proxy", "control-plane", "admission-controller", "sample-app")
 TAG = "0.1.0"
@@ -96,15 +96,7 @@ def gateway_api(mesh):
 @pytest.fixture(scope="session")
 def demo(mesh):
     """The sample app, three replicas of app-b, in the namespace demo; it makes no load of its own."""
-    for kind in ("httproutes", "meshpolicies"):  # of a cluster that was there
-        mesh.run("-n", "demo", "delete", kind, "--all")
-    mesh("apply", "-f", ROOT / "deploy/sample-app/namespace.yaml")
-    for name in ("app-a", "app-b", "app-b2"):
-        text = (ROOT / f"deploy/sample-app/{name}.yaml").read_text()
-        mesh("apply", "-f", "-", given=text.replace('{name: LOAD_RPS, value: "100"}', '{name: LOAD_RPS, value: "0"}'))
-    if THERE:
-        mesh("-n", "demo", "rollout", "restart", "deploy")
-    mesh.rolled_out("demo")
+    make_demo(mesh, THERE)
     return mesh
 
 

@@ -15,6 +15,21 @@ FULL = bool(os.environ.get("FULL"))
 NOT_LOOKED_AT = ("nodes", "csinodes", "leases", "events", "pods", "componentstatuses", "ciliumnodes")
 
 
+def make_demo(kubectl, restart=True):
+    """The namespace demo with the sample app, anew or as it was; `restart`: its pods may have older images."""
+    for kind in ("httproutes", "meshpolicies"):
+        kubectl.run("-n", "demo", "delete", kind, "--all")
+    kubectl("apply", "-f", ROOT / "deploy/sample-app/namespace.yaml")
+    for name in ("app-a", "app-b", "app-b2"):
+        text = (ROOT / f"deploy/sample-app/{name}.yaml").read_text()
+        kubectl(
+            "apply", "-f", "-", given=text.replace('{name: LOAD_RPS, value: "100"}', '{name: LOAD_RPS, value: "0"}')
+        )
+    if restart:
+        kubectl("-n", "demo", "rollout", "restart", "deploy")
+    kubectl.rolled_out("demo")
+
+
 def load(kubectl, requests, connections=8, url=APP_B):
     """Requests from app-a's own container: what it counts is what a client of the mesh sees."""
     return kubectl.python("demo", "deploy/app-a", "app", LOAD, url, str(requests), str(connections))

@@ -221,13 +221,25 @@ def lint_command() -> None:
 @click.argument("words", nargs=-1, metavar="[LESSON]...")
 @click.option("--runs", default=1, show_default=True, help="How often each check is run; all must agree.")
 @click.option("--wrong", is_flag=True, help="Also the wrong answers of wrong.toml: each must be caught.")
-def verify_command(words: tuple[str, ...], runs: int, wrong: bool) -> None:
+@click.option(
+    "--on", type=click.Choice(["lab", "kind"]), default="lab", show_default=True,
+    help="kind: on the cluster of kubectl's current context, for the lessons that make sense there.",
+)  # fmt: skip
+def verify_command(words: tuple[str, ...], runs: int, wrong: bool, on: str) -> None:
     """Every starter fails for the right reason, every solution passes; form, hints and links are right."""
-    from tulle_learn import lesson, verify
+    from tulle_learn import cluster, lesson, verify
 
     found = lesson.read_all(lesson.find_folder())
     chosen = [lesson.find(found, word) for word in words] or found
-    sys.exit(0 if verify.verify(chosen, runs=runs, wrong=wrong, say=click.echo) else 1)
+    if on == "kind":
+        there = [one for one in chosen if one.settings.cluster]
+        if words and there != chosen:
+            names = ", ".join(str(one.number) for one in found if one.settings.cluster)
+            raise LearnError("not every lesson makes sense on a cluster", fix=f"those that do: {names}")
+        if why := cluster.missing():
+            raise LearnError("there is no cluster to verify lessons on", why)
+        chosen = there
+    sys.exit(0 if verify.verify(chosen, runs=runs, wrong=wrong, say=click.echo, on=on) else 1)
 
 
 @lessons.command("new")

@@ -49,6 +49,8 @@ class Settings:
     """`namespace/name` of a ConfigMap that holds the exercise's files, for programs in pods; empty for none."""
     install: str
     """A distribution in the exercise's folder that the learner makes: installed with pip, not only found."""
+    cluster: bool
+    """The check makes sense on a Kubernetes cluster, too: `tulle lessons verify --on kind`."""
     starter_fails: Failure
     minutes: int
 
@@ -190,7 +192,7 @@ def _settings(path: Path) -> Settings:
         table = tomllib.loads(_text(path))
     except tomllib.TOMLDecodeError as error:
         raise LearnError(f"{path} is not TOML", str(error)) from None
-    known = {"system", "reload", "apply", "config_map", "install", "starter_fails", "minutes"}
+    known = {"system", "reload", "apply", "config_map", "install", "cluster", "starter_fails", "minutes"}
     if unknown := set(table) - known:
         raise LearnError(f"{path} has {', '.join(sorted(unknown))}", fix=f"there are {', '.join(sorted(known))}")
     try:
@@ -200,6 +202,7 @@ def _settings(path: Path) -> Settings:
             apply=tuple(table.get("apply", ())),
             config_map=str(table.get("config_map", "")),
             install=str(table.get("install", "")),
+            cluster=bool(table.get("cluster", False)),
             starter_fails=Failure(**table["starter_fails"]),
             minutes=int(table["minutes"]),
         )

@@ -13,14 +13,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
-from tulle_lab.client import Client
 from tulle_lab.errors import LabError
 
 from tulle_learn import traffic
 from tulle_learn.answers import Answers
+
+if TYPE_CHECKING:
+    from tulle_lab.client import Client
+
+    from tulle_learn.cluster import Cluster
 
 T = TypeVar("T")
 
@@ -48,11 +52,14 @@ class Pod:
 
 
 class Mesh:
-    """A running lab. `python` is the interpreter that pods can run; `exercise` the stage, which pods can read."""
+    """A running lab, or a cluster that is asked as one.
+
+    `python` is the interpreter that pods can run; `exercise` the stage, which pods can read.
+    """
 
     python = sys.executable
 
-    def __init__(self, client: Client, exercise: Path) -> None:
+    def __init__(self, client: Client | Cluster, exercise: Path) -> None:
         self.client, self.exercise = client, exercise
 
     # --- traffic --------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from pathlib import Path
 from tulle_lab.state import StateFolder
 
 from tulle_learn import effort, form, screen, stage
+from tulle_learn.cluster_bench import ClusterBench
 from tulle_learn.errors import LearnError
 from tulle_learn.lesson import Failure, Lesson, Wrong
 from tulle_learn.progress import state_folder
@@ -46,19 +47,21 @@ class Reload:
     """Seconds of processor time that the lab used for it."""
 
     def __str__(self) -> str:
-        return f"{self.seconds:.1f} s ({self.processor:.1f} s of processor)"
+        return f"{self.seconds:.1f} s" + (f" ({self.processor:.1f} s of processor)" if self.processor else "")
 
 
-def verify(lessons: Sequence[Lesson], *, runs: int, wrong: bool, say: Say) -> bool:
-    """All of it for each of `lessons`; True when everything is as it should be. Raises LearnError when another one is
-    at work in this state folder: each would end the other's lab."""
+def verify(lessons: Sequence[Lesson], *, runs: int, wrong: bool, say: Say, on: str = "lab") -> bool:
+    """All of it for each of `lessons`; True when everything is as it should be. `on`: lab or kind.
+
+    Raises LearnError when another one is at work in this state folder: each would end the other's lab.
+    """
     began, bad = time.monotonic(), 0
     reloads: list[Reload] = []
     with _alone(state_folder()):
         for lesson in lessons:
             problems = form.problems(lesson)
             try:
-                problems += _run(lesson, runs, wrong, say, reloads)
+                problems += _run(lesson, runs, wrong, say, reloads, on)
             except LearnError as error:
                 problems.append(f"{lesson.name}: {error}")
             for problem in problems:
@@ -67,7 +70,8 @@ def verify(lessons: Sequence[Lesson], *, runs: int, wrong: bool, say: Say) -> bo
     if reloads:
         slowest = max(reloads, key=lambda one: one.seconds)
         dearest = max(one.processor for one in reloads)
-        say(f"longest reload: {slowest.name}, {slowest}; the most processor time that one used: {dearest:.1f} s")
+        most = f"; the most processor time that one used: {dearest:.1f} s" if dearest else ""
+        say(f"longest reload: {slowest.name}, {slowest}{most}")
     say(f"{len(lessons) - bad} of {len(lessons)} lessons are right ({time.monotonic() - began:.0f} s)")
     return not bad
 
@@ -92,18 +96,18 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _reload(lesson: Lesson, bench: Workbench) -> Reload:
     """The solution saved once more, into its running lab."""
-    began, before = time.monotonic(), effort.used(bench.state.pid())
+    began, before = time.monotonic(), effort.used(bench.pid())
     bench.open(lesson, lesson.solution, lambda text: None)
     seconds = time.monotonic() - began
-    return Reload(lesson.name, seconds, effort.since(before, effort.used(bench.state.pid())))
+    return Reload(lesson.name, seconds, effort.since(before, effort.used(bench.pid())))
 
 
-def _run(lesson: Lesson, runs: int, wrong: bool, say: Say, reloads: list[Reload]) -> list[str]:
+def _run(lesson: Lesson, runs: int, wrong: bool, say: Say, reloads: list[Reload], on: str) -> list[str]:
     problems: list[str] = []
-    with _bench() as (bench, copies):
+    with _bench(on) as (bench, copies):
         starter = bench.judge(lesson, lesson.exercise, lambda text: None)
         problems += judge_failure(starter, lesson.settings.starter_fails, f"{lesson.name}: the starter")
-        if not bench.state.is_running():  # this starter could not be put in: it is a reload that is measured, no start
+        if not bench.is_running():  # this starter could not be put in: it is a reload that is measured, no start
             bench.open(lesson, lesson.solution, lambda text: None)
         reload = _reload(lesson, bench)
         reloads.append(reload)
@@ -114,7 +118,7 @@ def _run(lesson: Lesson, runs: int, wrong: bool, say: Say, reloads: list[Reload]
             if not verdict.passed:
                 problems.append(f"{lesson.name}: the solution does not pass:\n{screen.verdict(lesson, verdict)}")
                 break
-        if not problems:
+        if not problems and on == "lab":
             problems += _commands(lesson, bench)
         answers = lesson.wrong() if wrong else []
         for answer in answers:
@@ -192,10 +196,10 @@ def spoiled(solution: Mapping[str, str], answer: Wrong) -> dict[str, str]:
 
 
 @contextmanager
-def _bench() -> Iterator[tuple[Workbench, Path]]:
-    """A lab at a folder of its own, and room for copies."""
+def _bench(on: str = "lab") -> Iterator[tuple[Workbench, Path]]:
+    """A lab at a folder of its own (or the cluster), and room for copies."""
     folder = state_folder() / "verify"
-    bench = Workbench(StateFolder(folder / "lab"), folder)
+    bench = ClusterBench(folder) if on == "kind" else Workbench(StateFolder(folder / "lab"), folder)
     bench.close()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

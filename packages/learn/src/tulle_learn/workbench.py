@@ -28,6 +28,7 @@ from tulle_lab.launch.start import start
 from tulle_lab.state import StateFolder
 
 from tulle_learn import stage
+from tulle_learn.cluster import Cluster
 from tulle_learn.complaints import complaints
 from tulle_learn.errors import LearnError
 from tulle_learn.lesson import Lesson
@@ -55,7 +56,7 @@ class Workbench:
 
     def __init__(self, state: StateFolder, folder: Path) -> None:
         self.state, self.folder = state, folder
-        self.client = Client(state)
+        self.client: Client | Cluster = Client(state)
         self.stage = folder / "stage"
         self.mesh = Mesh(self.client, self.stage)
 
@@ -128,6 +129,14 @@ class Workbench:
     def _has(self, namespace: str) -> bool:
         items = self.client.ask("get", {"kind": "namespaces"})["groups"][0]["items"]
         return any(item["metadata"]["name"] == namespace for item in items)
+
+    def is_running(self) -> bool:
+        """Whether there is a lab, of whatever lesson."""
+        return self.state.is_running()
+
+    def pid(self) -> int | None:
+        """The lab's first process; None when there is none."""
+        return self.state.pid()
 
     def close(self) -> None:
         """End the lab, if it is ours and there."""
