@@ -65,11 +65,11 @@ class Sweep:
                         one.owner.stop(one)
             step(strand)
 
-        async def cancellable(capture, sock):
+        async def cancellable(capture, sock, peer):
             strand = m.driver.current_strand()
             self.strands.append(strand)
             try:
-                await handle(capture, sock)
+                await handle(capture, sock, peer)
             finally:
                 self.strands.remove(strand)
 

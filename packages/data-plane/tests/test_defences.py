@@ -303,7 +303,7 @@ async def test_a_connection_to_the_proxy_itself_goes_nowhere(mesh, harness, monk
             return ours if len(rounds) < 5 else Address("127.0.0.1", app.port)
 
         monkeypatch.setattr(m.proxy.captures["outbound"], "_find_destination", find)
-        monkeypatch.setattr(m.proxy.captures["outbound"], "_own_ports", (ours.port,))
+        monkeypatch.setattr(m.proxy.captures["outbound"], "own_ports", (ours.port,))
         async with await m.dial(ours) as stream:
             client = harness.Peer(stream)
             with contextlib.suppress(trio.BrokenResourceError):  # it may be refused as early as that

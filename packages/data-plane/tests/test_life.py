@@ -235,7 +235,7 @@ async def test_with_descriptors_again_accepting_goes_on_at_once(autojump_clock):
     exhausted = Exhausted(errno.EMFILE, times=30)
     got = trio.Event()
 
-    async def handle(sock):
+    async def handle(sock, peer):
         got.set()
 
     async with driving() as (driver, nursery):
@@ -249,7 +249,7 @@ async def test_a_client_that_gave_up_in_the_queue_costs_nothing(autojump_clock):
     exhausted = Exhausted(errno.ECONNABORTED, times=5)
     got, began = trio.Event(), trio.current_time()
 
-    async def handle(sock):
+    async def handle(sock, peer):
         got.set()
 
     async with driving() as (driver, nursery):
@@ -282,7 +282,7 @@ async def test_traffic_leaves_descriptors_for_the_admin_port_and_blames_no_endpo
 async def test_clients_wait_in_the_queue_while_traffic_has_no_descriptors_left(autojump_clock):
     got = []
 
-    async def handle(sock):
+    async def handle(sock, peer):
         got.append(sock)
 
     async with driving() as (driver, nursery):

@@ -340,7 +340,7 @@ async def test_ipv6_is_passed_through_too(mesh, harness):
 async def test_a_connection_to_our_own_port_is_refused(mesh, harness):
     async with mesh(pod_ips=("10.1.0.9", "fd00::9")) as m:
         ports = m.proxy.ports
-        m.proxy.captures["outbound"]._own_ports = m.proxy.captures["inbound"]._own_ports = set(ports.values())
+        m.proxy.captures["outbound"].own_ports = m.proxy.captures["inbound"].own_ports = set(ports.values())
         loops = [Address(ip, ports[name]) for ip in ("10.1.0.9", "fd00::9", "127.0.0.1", "127.8.8.8", "::1")
                  for name in ("outbound", "inbound")]
         for address in loops:
@@ -352,7 +352,7 @@ async def test_a_connection_to_our_own_port_is_refused(mesh, harness):
 
 async def test_another_pods_proxy_port_is_not_ours(mesh, harness):
     async with mesh() as m, echo_upstream() as server:
-        m.proxy.captures["outbound"]._own_ports = {server.port}
+        m.proxy.captures["outbound"].own_ports = {server.port}
         m.proxy.captures["outbound"]._own_ips = ("10.1.0.9",)
         await m.service(Address("10.1.0.10", server.port), server.port)
         async with await m.dial(Address("10.1.0.10", server.port)) as stream:

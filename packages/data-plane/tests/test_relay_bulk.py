@@ -337,7 +337,7 @@ async def test_two_fast_peers_leave_others_their_turn(monkeypatch):
     driver = Driver()
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
     peers = [socket.create_connection(listener.getsockname()) for listener in sockets]
-    channels = [accepted(driver, listener.accept()[0]) for listener in sockets]
+    channels = [accepted(driver, *listener.accept()) for listener in sockets]
     pipes = Pipes()
     async with trio.open_nursery() as nursery:
         await nursery.start(driver.serve)

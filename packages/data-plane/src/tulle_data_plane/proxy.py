@@ -85,7 +85,6 @@ class Proxy:
                 lookup,
                 by_protocol | (codecs or {}),
                 stage=(stages or {}).get(direction),
-                own_ports=(settings.outbound_port, settings.inbound_port),
                 own_ips=(*settings.pod_ips, settings.pod_ip),
                 find_destination=find_destination,
             )
@@ -196,6 +195,8 @@ class Proxy:
             for name in ("outbound", "inbound", "admin"):
                 listeners[name] = listen(getattr(self.settings, f"{name}_port"))
                 self.ports[name] = listeners[name][0].getsockname()[1]
+            for capture in self.captures.values():
+                capture.own_ports = (self.ports["outbound"], self.ports["inbound"])
             async with trio.open_nursery() as outermost:
                 await outermost.start(self._drive)
                 try:
@@ -328,7 +329,7 @@ class Proxy:
             await trio.sleep(SWEEP_SECONDS if self.host.guards else HOUSEKEEPING_SECONDS)
             self.host.sweep(self.driver.now())
 
-    async def _serve_admin(self, sock: socket.socket) -> None:
+    async def _serve_admin(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         admin = Admin(
             ready=self.ready,
             config=self.describe,
@@ -340,7 +341,7 @@ class Proxy:
         server = Server("inbound", self.driver, _nobody, limits=self.host.limits,
                         head_seconds=5.0, idle_seconds=30.0, write_seconds=30.0)
         try:
-            channel = accepted(self.driver, sock)
+            channel = accepted(self.driver, sock, peer)
         except OSError:
             return
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tulle_data_plane.wire.detect import HTTP2_PREFACE, MOST, Protocol, detect
+from tulle_data_plane.wire.detect import HTTP2_PREFACE, MOST, Protocol, by_rules, detect
 
 HELLO = bytes.fromhex("16030102000100")
 
@@ -87,6 +87,15 @@ def test_total_bounded_and_never_changes_its_mind(first):
     assert answers == [None] * (len(answers) - len(decided)) + decided
     if len(first) >= MOST:
         assert detect(first) is detect(first[:MOST]) is not None
+
+
+@given(st.one_of(st.from_regex(rb"[A-Z]{1,34} /.{0,50}", fullmatch=True), START, st.binary(max_size=80)))
+@example(b"P /")
+@example(b"CONNECT /")
+@example(b"A" * 32 + b" /")
+@example(b"A" * 33 + b" /")
+def test_the_shortcut_for_usual_requests_says_what_the_rules_say(first):
+    assert detect(first) is by_rules(first)
 
 
 @given(st.binary(min_size=1, max_size=40), st.data())

@@ -145,6 +145,7 @@ def test_a_plain_answer_says_its_length():
     whole = b"HTTP/1.1 200 OK\r\n" + block + b"\r\nab"
     assert plain_answer(200, block, b"ab") == whole
     assert plain_answer(200, block.lower(), b"ab") is not None
+    assert plain_answer(200, block, b"ab", keep_alive=False) == encode_response(200, block, NO_BODY, False) + b"ab"
     for status, body, fields in (
         (200, b"abc", block),
         (204, b"ab", block),
@@ -160,6 +161,7 @@ def test_what_a_codec_found_to_agree_holds_for_these_very_objects_alone():
     block, body = b"X-Length: said elsewhere\r\n", b"ab"  # nothing that could be found by looking
     agreed = (block, body, 200)
     assert plain_answer(200, block, body, agreed) == b"HTTP/1.1 200 OK\r\n" + block + b"\r\nab"
+    assert plain_answer(200, block, body, agreed, False) == encode_response(200, block, NO_BODY, False) + b"ab"
     assert plain_answer(200, bytes(bytearray(block)), body, agreed) is None  # a policy has edited the fields
     assert plain_answer(200, block, bytes(bytearray(body)), agreed) is None  # ... or put another body there
     assert plain_answer(204, block, body, agreed) is None  # ... or another status

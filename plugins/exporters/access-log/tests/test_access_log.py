@@ -126,15 +126,16 @@ def test_a_line_tells_of_its_own_request_whatever_was_told_before(name, value):
     other = json_line(exchange(**{name: value}), NOW)
     assert json.loads(other) != json.loads(first)
     assert json_line(exchange(), NOW) == first
-    for known in (access_log._alike, access_log._paths, access_log._sources):
+    for known in (access_log._alike, access_log._paths, access_log._sources, access_log._hosts):
         known.clear()
     assert json_line(exchange(**{name: value}), NOW) == other
 
 
 def test_what_is_remembered_of_lines_is_bounded():
     for number in range(1, 1000):
-        json_line(exchange(path=f"/{number}", source=Address("10.0.0.9", number), route=f"default/r/{number}"), NOW)
-    for known in (access_log._alike, access_log._paths, access_log._sources):
+        source = Address(f"10.0.{number // 4}.9", number)
+        json_line(exchange(path=f"/{number}", source=source, route=f"default/r/{number}"), NOW)
+    for known in (access_log._alike, access_log._paths, access_log._sources, access_log._hosts):
         assert 0 < len(known) <= access_log.MOST_KNOWN
     json_line(exchange(path="/" + "x" * access_log.LONGEST_KNOWN), NOW)
     assert max(map(len, access_log._paths)) <= access_log.LONGEST_KNOWN

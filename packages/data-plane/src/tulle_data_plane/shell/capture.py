@@ -68,19 +68,23 @@ class Capture:
         self._lookup = lookup
         self._codecs = codecs
         self._stage = stage
-        self._own_ports = own_ports
+        self.own_ports = own_ports  # the listeners', once they are bound
         self._own_ips = own_ips
         self._find_destination = find_destination
+        self._detected = {
+            name: host.counting("detections_total", protocol=name)
+            for name in (*(protocol.value for protocol in detect.Protocol), "silent", "timeout")
+        }
         self.open = 0  # connections
         self.relaying = 0  # of those, tunnels
 
-    async def handle(self, sock: socket.socket) -> None:
+    async def handle(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         """Serve one accepted socket to its end. As a strand; owns the socket. Raises nothing but what cancels it."""
         host = self._host
         self.open += 1
         channel: Channel | None = None
         try:
-            channel = accepted(host.driver, sock)
+            channel = accepted(host.driver, sock, peer)
             relayed = await self._serve(channel, sock)
             if relayed is not None:
                 await self._relay(relayed)
@@ -101,9 +105,8 @@ class Capture:
     async def _serve(self, plain: Channel, sock: socket.socket) -> _Relayed | None:
         """Returns what is to be relayed, or None when the connection has been served."""
         host = self._host
-        ours = sock.getsockname()
         destination = self._find_destination(sock)
-        if is_loop(destination, Address(ours[0], ours[1]), self._own_ports, self._own_ips):
+        if destination.port in self.own_ports and is_loop(destination, sock.getsockname()[0], self._own_ips):
             say(logging.WARNING, "connection to the proxy's own port refused", reason="loop", source=str(plain.peer),
                 destination=str(destination), look_at=STATUS["loop"][1])
             host.count("loops_refused_total")
@@ -140,20 +143,20 @@ class Capture:
                 channel.close()
                 return None
         codec = self._codecs.get(protocol)
-        exchange = Exchange()
-        exchange.direction, exchange.source, exchange.destination = self._direction, channel.peer, destination
-        exchange.source_identity, exchange.secured, exchange.service = channel.identity, channel.secured, target.service
-        exchange.started = host.driver.now()
+        tunnel: Tunnel | None = None
         if codec is not None:
             tunnel = await codec.serve(channel, first, destination, target)
             if tunnel is None:
                 return None
+        exchange = Exchange()
+        exchange.direction, exchange.source, exchange.destination = self._direction, channel.peer, destination
+        exchange.source_identity, exchange.secured, exchange.service = channel.identity, channel.secured, target.service
+        exchange.protocol, exchange.started = "tcp", host.driver.now()
+        if tunnel is not None:
             # after an upgrade the tunnel's bytes are counted on an exchange of their own
             request = tunnel.exchange or exchange
-            exchange.protocol, exchange.started = "tcp", host.driver.now()
             exchange.route, exchange.backend, exchange.endpoint = request.route, request.backend, request.endpoint
             return _Relayed(channel, tunnel.ahead, tunnel, exchange, target)
-        exchange.protocol = "tcp"
         try:
             answer = await target.tcp_handler(exchange)
         except Failure as failure:
@@ -170,7 +173,7 @@ class Capture:
                 while (found := detect.detect(first)) is None:
                     data = await channel.recv()
                     if not data:
-                        self._host.count("detections_total", protocol="opaque" if first else "silent")
+                        self._detected["opaque" if first else "silent"]()
                         return (pb.PROTOCOL_OPAQUE, first) if first else (0, b"")
                     first += data
         except _Undetected:
@@ -178,9 +181,9 @@ class Capture:
             say(logging.WARNING, "protocol not detected in time; relaying as opaque TCP", seconds=seconds,
                 destination=str(destination),
                 hint=f'if its server speaks first, annotate: tulle.dev/opaque-ports: "{destination.port}"')
-            self._host.count("detections_total", protocol="timeout")
+            self._detected["timeout"]()
             return pb.PROTOCOL_OPAQUE, first
-        self._host.count("detections_total", protocol=found.value)
+        self._detected[found.value]()
         return DETECTED[found], first
 
     def _tcp_failed(self, channel: Channel, exchange: Exchange, failure: Failure) -> None:

@@ -113,7 +113,7 @@ class TcpChannel:
                     else:
                         self._greedy = True  # there is more at once: others first
                     return data
-            watch.reader = watch.driver.current_strand()
+            watch.reader = watch.driver.current or watch.driver.current_strand()
             try:
                 while not watch.readable:
                     await PARK
@@ -175,8 +175,9 @@ class TcpChannel:
 
     def close(self) -> None:
         """As Channel.close."""
-        self.watch.close(unregister=False)
-        self._socket.close()
+        if not self.watch.closed:
+            self.watch.close(unregister=False)
+            self._socket.close()
 
     def abort(self) -> None:
         """As Channel.abort."""
@@ -223,14 +224,10 @@ def keep_alive(sock: socket.socket) -> None:
         sock.setsockopt(level, option, value)
 
 
-def accepted(driver: Driver, sock: socket.socket) -> TcpChannel:
-    """A channel over a socket just accepted, whose options are the listener's (see `listen`).
-
-    Raises OSError when the peer has gone in the meantime.
-    """
+def accepted(driver: Driver, sock: socket.socket, peer: tuple[str, int]) -> TcpChannel:
+    """A channel over a socket just accepted from `peer`, whose options are the listener's (see `listen`)."""
     try:
         sock.setblocking(False)
-        peer = sock.getpeername()
         return TcpChannel(driver, sock, Address(unmapped(peer[0]), peer[1]))
     except BaseException:
         sock.close()

@@ -199,8 +199,9 @@ class Server:
                 if isinstance(payload, bytes):
                     exchange.response_bytes = len(payload)
                     data = None
-                    if keep and payload and head.method != "HEAD" and head.version == "1.1":
-                        data = http1.plain_answer(response.status, response.headers.block, payload, response.agreed)
+                    if payload and head.method != "HEAD" and head.version == "1.1":
+                        block = response.headers.block
+                        data = http1.plain_answer(response.status, block, payload, response.agreed, keep)
                     if data is None:
                         data = (_whole if payload else _empty)(response, payload, keep, head.method, head.version)
                     sent = send_some(data)

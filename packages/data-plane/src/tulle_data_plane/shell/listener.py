@@ -22,8 +22,8 @@ BACKLOG = 4096
 BATCH = 64
 """Connections accepted before other strands get a turn."""
 
-Handle = Callable[[socket.socket], Coroutine[Any, Any, None]]
-"""Serves a connection, as a strand: owns the socket, and closes it however it ends."""
+Handle = Callable[[socket.socket, tuple[str, int]], Coroutine[Any, Any, None]]
+"""Serves a connection from that address and port, as a strand: owns the socket, and closes it however it ends."""
 
 
 def listen(port: int, *, loopback: bool = False) -> list[socket.socket]:
@@ -96,7 +96,7 @@ async def _accept(
             try:
                 if full:
                     probe(listener.fileno(), ceiling)
-                sock, _ = listener.accept()
+                sock, peer = listener.accept()
             except BlockingIOError:
                 watch.readable = False
                 break
@@ -111,6 +111,6 @@ async def _accept(
                 continue  # the client gave up while queued (ECONNABORTED and its kin)
             pause = 0.0
             full = sock.fileno() >= ceiling
-            nursery.start(handle, sock)
+            nursery.start(handle, sock, peer[:2])
         else:
             await driver.turn()

@@ -41,9 +41,9 @@ def original_destination(sock: socket.socket) -> Address:
     return Address(unmapped(name[0]), name[1])
 
 
-def is_loop(destination: Address, ours: Address, own_ports: Collection[int], own_ips: Collection[str]) -> bool:
-    """Would serving this connection mean to call ourselves? `ours`: the accepted socket's own address."""
-    return destination == ours or (
-        destination.port in own_ports
-        and (destination.ip in own_ips or destination.ip == "::1" or destination.ip.startswith("127."))
-    )
+def is_loop(destination: Address, our_ip: str, own_ips: Collection[str]) -> bool:
+    """Would serving this connection mean to call ourselves? `destination` has a port that we listen on; `our_ip`: the
+    accepted socket's own.
+    """
+    ip = destination.ip
+    return ip == unmapped(our_ip) or ip in own_ips or ip == "::1" or ip.startswith("127.")

@@ -109,17 +109,21 @@ def encode_response(
     return _STATUS_LINES[status] + block + extra + b"\r\n"
 
 
+_LAST_FIELD = _CLOSE_FIELD + b"\r\n"
+
+
 def plain_answer(
-    status: int, block: bytes, body: bytes, agreed: tuple[bytes, bytes, int] | None = None
+    status: int, block: bytes, body: bytes, agreed: tuple[bytes, bytes, int] | None = None, keep_alive: bool = True
 ) -> bytes | None:
     """The whole answer to a plain request, where nothing about it needs care; None: there is something.
 
-    Plain: HTTP/1.1, not HEAD, the connection is kept. Without care: there is a body, the status allows one, and `block`
-    says its true length in one of the two ways that nearly every server writes it. That need not be looked for where
-    all three are those that a server sent and the codec has found to agree (`agreed`): the very objects.
+    Plain: HTTP/1.1, not HEAD. Without care: there is a body, the status allows one, and `block` says its true length in
+    one of the two ways that nearly every server writes it. That need not be looked for where all three are those that
+    a server sent and the codec has found to agree (`agreed`): the very objects. `keep_alive`: see `encode_response`.
     """
+    last = b"\r\n" if keep_alive else _LAST_FIELD
     if agreed is not None and agreed[0] is block and agreed[1] is body and agreed[2] == status:
-        return b"".join((_STATUS_LINES[status], block, b"\r\n", body))
+        return b"".join((_STATUS_LINES[status], block, last, body))
     if status < 200 or status == 204 or status == 304:
         return None
     length = b"ontent-Length: %d\r\n" % len(body)
@@ -129,7 +133,7 @@ def plain_answer(
     # the line's beginning: not a field whose name only ends so
     if at < 1 or block[at - 1] not in b"Cc" or (at > 1 and block[at - 2] != LINE_FEED):
         return None
-    return b"".join((_STATUS_LINES[status], block, b"\r\n", body))
+    return b"".join((_STATUS_LINES[status], block, last, body))
 
 
 def answer_framing(framing: Framing, request_method: str, status: int, version: str) -> Framing:

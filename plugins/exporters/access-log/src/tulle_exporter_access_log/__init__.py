@@ -85,6 +85,7 @@ _C1 = re.compile("[\x80-\x9f]")
 _alike: dict[tuple[object, ...], tuple[str, str, str]] = {}
 _paths: dict[str, str] = {}
 _sources: dict[Address, str] = {}
+_hosts: dict[str, tuple[str, str]] = {}  # of `_sources`: each connection has another port, but few hosts connect
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -120,7 +121,7 @@ def json_line(exchange: Exchange, now: float) -> bytes:
         path = _new_path(asked)
     source = _sources.get(exchange.source)
     if source is None:
-        source = _kept(_sources, exchange.source, _members(source=_place(exchange.source)))
+        source = _new_source(exchange.source)
     sizes = ""
     if exchange.request_bytes:
         sizes = f',"request_bytes":{exchange.request_bytes}'
@@ -148,6 +149,15 @@ def _new_pieces(
         endpoint=_place(endpoint), pod=pod, attempts=attempts, tls=tls,
     )  # fmt: skip
     return begin, ended, way
+
+
+def _new_source(source: Address) -> str:
+    ip, port = source
+    around = _hosts.get(ip)
+    if around is None:
+        before, _, after = _members(source=_place(Address(ip, 0))).rpartition("0")
+        around = _kept(_hosts, ip, (before, after))
+    return _kept(_sources, source, f"{around[0]}{port}{around[1]}" if ip else "")
 
 
 def _new_path(path: str) -> str:
