@@ -14,15 +14,14 @@ from typing import Any
 
 import trio
 from tulle_api.v1 import discovery_pb2 as pb
-from tulle_plugin_api import Address, Exchange, Exporter, ExporterContext, Plugins
+from tulle_plugin_api import Address, Exchange, Plugins
 from tulle_trio_grpc import Backoff, Keepalive, open_channel
 
-from tulle_data_plane import __version__, lean, limits
-from tulle_data_plane.containment import in_words, must_go_on
+from tulle_data_plane import __version__, exporters, lean, limits
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.host import Host
 from tulle_data_plane.log import log, say
-from tulle_data_plane.settings import BadSettings, Settings
+from tulle_data_plane.settings import Settings
 from tulle_data_plane.shell.admin import Admin
 from tulle_data_plane.shell.capture import Capture, Codec, Stage
 from tulle_data_plane.shell.channel import accepted
@@ -39,7 +38,6 @@ SWEEP_SECONDS = 0.5
 """Between looks for requests that a policy does not let go of."""
 FEW_CONNECTIONS = 500
 """With no more than these, looking at every object for garbage takes less than a millisecond or two."""
-EXPORTER_CLOSE_SECONDS = 2.0
 REPORT_SECONDS = 1.0  # for the last report to be taken
 DRAIN_QUIET_SECONDS = 1.0
 """While draining: with nothing in flight for so long, idle connections are not waited for."""
@@ -66,7 +64,7 @@ class Proxy:
         self.host = Host(self.driver, settings, plugins)
         self.telemetry = Telemetry()
         self.lines = Lines()
-        self.exporters = self._make_exporters(plugins)
+        self.exporters = exporters.make(self.host, self.counters, self.lines.write)
         self.host.observe("telemetry", self.telemetry.observe, self.telemetry.opened)
         for name, exporter in self.exporters.items():
             self.host.add_exporter(name, exporter)
@@ -95,45 +93,6 @@ class Proxy:
         self._driving = trio.CancelScope(shield=True)
 
     # --- parts ----------------------------------------------------------------------------------------------
-
-    def _make_exporters(self, plugins: Plugins) -> dict[str, Exporter]:
-        made: dict[str, Exporter] = {}
-        for name in self.settings.exporters:
-            factory = plugins.find("exporter", name)
-            if factory is None:
-                broken = next((info for info in plugins.failures if info.name == f"exporter-{name}"), None)
-                if broken is None:
-                    raise BadSettings(
-                        f"TULLE_EXPORTERS: no exporter plugin {name!r} is installed; "
-                        f"there are {plugins.names('exporter')}"
-                    )
-                self.host.faults.note(broken.name, "load", broken.error, "the proxy runs without it")
-                continue
-            context = ExporterContext(
-                pod=self.settings.pod_name,
-                namespace=self.settings.pod_namespace,
-                workload=self.settings.workload,
-                node=self.settings.node_name,
-                service_account=self.settings.service_account,
-                version=__version__,
-                options=self.settings.exporter_options.get(name, {}),
-                counters=self.counters,
-                write_line=self.lines.write,
-            )
-            plugin = plugins.provider("exporter", name)
-            try:
-                exporter = factory(context)
-                if not isinstance(exporter, Exporter):
-                    raise TypeError(f"its factory gave {type(exporter).__name__}, not a tulle_plugin_api.Exporter")
-                made[name] = exporter
-            except ValueError as error:  # it does not understand its settings
-                variables = f"TULLE_EXPORTER_{name.upper().replace('-', '_')}_*"
-                raise BadSettings(f"{variables}: exporter {name}: {error}") from error
-            except BaseException as error:
-                if must_go_on(error):
-                    raise
-                self.host.faults.note(plugin, "raised", f"exporter {name}: {in_words(error)}", "left out")
-        return made
 
     def _server(self, direction: str) -> Server:
         return Server(
@@ -167,21 +126,8 @@ class Proxy:
             "tulle_proxy_open_descriptors": process.open_descriptors,
             "tulle_proxy_tasks": process.tasks,
             **limits.hits(),
-            **self._exporters_counters(),
+            **exporters.counters(self.host, self.exporters),
         }
-
-    def _exporters_counters(self) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for name, exporter in self.exporters.items():
-            try:
-                own = {str(key): float(value) for key, value in exporter.counters().items()}
-            except BaseException as error:
-                if must_go_on(error):
-                    raise
-                self.host.exporter_failed(name, "raised", error)
-                continue
-            found |= {f'tulle_proxy_exporter_{key}{{exporter="{name}"}}': value for key, value in own.items()}
-        return found
 
     # --- life -----------------------------------------------------------------------------------------------
 
@@ -226,7 +172,7 @@ class Proxy:
             background.start_soon(self._housekeeping)
             background.start_soon(self._sweep)
             for name, exporter in self.exporters.items():
-                background.start_soon(self._run_exporter, name, exporter)
+                background.start_soon(exporters.run, self.host, name, exporter)
             if self.settings.control_plane:
                 background.start_soon(self._talk_to_control_plane)
             async with trio.open_nursery() as connections:
@@ -241,7 +187,7 @@ class Proxy:
                 connections.cancel_scope.cancel()
             await self.reporting.finish(REPORT_SECONDS)
             for name, exporter in self.exporters.items():
-                await self._close_exporter(name, exporter)
+                await exporters.close(self.host, name, exporter)
             background.cancel_scope.cancel()
 
     def shut_down(self) -> None:
@@ -293,24 +239,6 @@ class Proxy:
             nursery.start_soon(self.control.run, channel)
             nursery.start_soon(self.reporting.run, channel)
             nursery.start_soon(self.host.leases.run, channel)
-
-    async def _run_exporter(self, name: str, exporter: Exporter) -> None:
-        try:
-            await exporter.run()
-        except BaseException as error:
-            if must_go_on(error):
-                raise
-            self.host.exporter_failed(name, "raised", error)
-            log.error("exporter %s stopped", name, exc_info=error)
-
-    async def _close_exporter(self, name: str, exporter: Exporter) -> None:
-        try:
-            with trio.move_on_after(EXPORTER_CLOSE_SECONDS):
-                await exporter.aclose()
-        except BaseException as error:
-            if must_go_on(error):
-                raise
-            self.host.exporter_failed(name, "raised", error)
 
     async def _housekeeping(self) -> None:
         while True:
