@@ -101,6 +101,14 @@ def test_what_a_webhook_says_against_a_manifest_is_told(kubectl):
     assert result["warnings"] == ["Error: admission webhook denied the request: tries: 1 to 10"]
 
 
+def test_a_webhook_that_is_not_reached_yet_is_asked_again(kubectl, mesh, monkeypatch):
+    monkeypatch.setattr(cluster, "_AGAIN", 0)
+    refused = "Internal error occurred: failed calling webhook: connect: connection refused\n"
+    kubectl.answer("apply", code=1, err=refused)
+    assert mesh.apply("kind: MeshPolicy\nmetadata: {name: p}") == [refused.strip()]
+    assert len(kubectl.calls) == cluster._TRIES
+
+
 def test_after_a_config_map_pods_are_touched_so_that_the_kubelet_looks_at_once(kubectl, mesh):
     kubectl.answer("get pods -n demo", {"items": [pod("a"), pod("b")]})
     kubectl.answer("get configmaps", "41 42")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,10 @@ OUTSIDE = "tulle-lessons"
 """Namespace and name of a Deployment without a proxy, for requests from outside of the mesh."""
 _CALL = 120.0
 """Seconds that a kubectl may take beside what it was told to wait for."""
+_UNREACHED = "failed calling webhook"
+"""The API server could not ask our webhook: a Service answers only some seconds after its pod is ready."""
+_TRIES, _AGAIN = 10, 2.0
+"""How often such a manifest is applied, and seconds in between."""
 
 
 def kubectl(*words: str, given: str | None = None, seconds: float = _CALL) -> str:
@@ -99,7 +104,11 @@ def _apply(request: Mapping[str, Any]) -> Any:
     namespace = request["namespace"]
     words = ["kubectl", "apply", "-n", namespace, "-f", "-"]
     given = json.dumps({"apiVersion": "v1", "kind": "List", "items": [_for_cluster(one, namespace) for one in objects]})
-    done = subprocess.run(words, input=given, capture_output=True, text=True, check=False, timeout=_CALL)
+    for _ in range(_TRIES):
+        done = subprocess.run(words, input=given, capture_output=True, text=True, check=False, timeout=_CALL)
+        if not (done.returncode and _UNREACHED in done.stderr):
+            break
+        time.sleep(_AGAIN)
     if any(one["kind"] == "ConfigMap" for one in objects):
         _hurry(namespace)
     keys = [[one["kind"], one["metadata"].get("namespace", namespace), one["metadata"]["name"]] for one in objects]
