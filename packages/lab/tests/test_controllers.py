@@ -62,7 +62,7 @@ def test_a_deployment_makes_pods_that_are_its_own():
             metadata = pod["metadata"]
             assert metadata["name"].startswith(f"web-{metadata['labels']['pod-template-hash']}-")
             assert metadata["ownerReferences"][0]["name"] == "web"
-            assert "annotations" not in metadata, "as on Kubernetes, where a template without any makes pods without any"
+            assert "annotations" not in metadata, "a template without any makes pods without any, as on Kubernetes"
         assert cluster.store.get(*DEPLOYMENT)["status"]["replicas"] == 3
         cluster.api.delete_pod(Key("Pod", "default", pods(cluster)[0]["metadata"]["name"]))
         await settled()
