@@ -194,6 +194,21 @@ async def test_what_interrupts_a_strand_that_is_in_trio_ends_its_visit_first(dri
     assert said == ["visit", "TimedOut" if how == "deadline" else "Stopped"]
 
 
+async def test_a_strand_that_has_ended_is_interrupted_no_more(autojump_clock, driver):
+    strands = []
+
+    async def strand():
+        mine = driver.current_strand()
+        mine.deadline = driver.time + 1  # as http1_server sets it by hand, and leaves it where its connection breaks
+        driver.wheel.arm(mine)
+        strands.append(mine)
+
+    async with open_nursery(driver) as nursery:
+        nursery.start(strand)
+    await trio.sleep(3)
+    assert strands[0].pending is None
+
+
 async def test_a_strand_costs_no_task(driver):
     near, far = socket.socketpair()
     near.setblocking(False)

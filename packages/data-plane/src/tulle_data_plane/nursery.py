@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 
 import trio
@@ -76,7 +77,8 @@ class Nursery:
     def ended(self, strand: Strand, error: BaseException | None) -> None:
         """Told by the driver."""
         self._strands.discard(strand)
-        # the wheel may hold the strand until its bucket comes up: not its coroutine and the frames
+        # the wheel may hold the strand until its bucket comes up: then there is nothing to do, and meanwhile no frames
+        strand.deadline = inf
         del strand.coroutine
         if error is not None and not isinstance(error, (Stopped, trio.Cancelled)):
             self._visits.start_soon(_raised, error)  # as a task's: trio ends the block with it
