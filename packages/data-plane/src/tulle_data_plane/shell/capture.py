@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from tulle_api.v1 import discovery_pb2 as pb
 from tulle_plugin_api import Address, Direction, Exchange, Failure
@@ -79,91 +79,69 @@ class Capture:
         self.relaying = 0  # of those, tunnels
 
     async def handle(self, sock: socket.socket, peer: tuple[str, int]) -> None:
-        """Serve one accepted socket to its end. As a strand; owns the socket. Raises nothing but what cancels it."""
+        """Serve one accepted socket to its end. As a strand; owns the socket. Raises nothing but what cancels it.
+
+        All steps are written out here, and not each within the last: a codec's waits pass through what is around it.
+        """
         host = self._host
         self.open += 1
-        channel: Channel | None = None
+        plain: Channel | None = None
+        target: Target | None = None
         try:
-            channel = accepted(host.driver, sock, peer)
-            relayed = await self._serve(channel, sock)
-            if relayed is not None:
-                await self._relay(relayed)
+            plain = accepted(host.driver, sock, peer)
+            destination = self._find_destination(sock)
+            if destination.port in self.own_ports and is_loop(destination, sock.getsockname()[0], self._own_ips):
+                self._refuse_loop(plain, destination)
+                return
+            channel = plain if self._stage is None else await self._secure(self._stage, plain)
+            target = await self._lookup(destination)
+            target.users += 1
+            protocol, first = self._told(target, destination), b""
+            if protocol in (pb.PROTOCOL_DETECT, pb.PROTOCOL_UNSPECIFIED):
+                protocol, first = await self._detect(channel, destination)
+                if not protocol:
+                    channel.close()
+                    return
+            codec = self._codecs.get(protocol)
+            tunnel: Tunnel | None = None
+            if codec is not None:
+                tunnel = await codec.serve(channel, first, destination, target)
+                if tunnel is None:
+                    return
+            await self._relay(channel, first, destination, target, tunnel)
         except OSError as error:
             say(logging.DEBUG, "connection broke", direction=self._direction, error=str(error))
         except BaseException as error:
-            if channel is not None:
-                channel.abort()
+            if plain is not None:
+                plain.abort()
             if must_go_on(error):
                 raise
             if not host.unforeseen(error):
                 log.exception("unforeseen error while serving a connection")
         finally:
             self.open -= 1
-            if channel is not None:
-                channel.close()
+            if target is not None:
+                target.users -= 1
+                target.last_used = host.driver.now()
+            if plain is not None:
+                plain.close()
 
-    async def _serve(self, plain: Channel, sock: socket.socket) -> _Relayed | None:
-        """Returns what is to be relayed, or None when the connection has been served."""
-        host = self._host
-        destination = self._find_destination(sock)
-        if destination.port in self.own_ports and is_loop(destination, sock.getsockname()[0], self._own_ips):
-            say(logging.WARNING, "connection to the proxy's own port refused", reason="loop", source=str(plain.peer),
-                destination=str(destination), look_at=STATUS["loop"][1])
-            host.count("loops_refused_total")
-            plain.abort()
-            return None
-        channel = plain if self._stage is None else await self._secure(self._stage, plain)
-        target = await self._lookup(destination)
-        target.users += 1
-        relayed: _Relayed | None = None
-        try:
-            relayed = await self._serve_target(channel, destination, target)
-        finally:
-            if relayed is None:
-                self._leave(target)
-        return relayed
+    def _refuse_loop(self, plain: Channel, destination: Address) -> None:
+        say(logging.WARNING, "connection to the proxy's own port refused", reason="loop", source=str(plain.peer),
+            destination=str(destination), look_at=STATUS["loop"][1])
+        self._host.count("loops_refused_total")
+        plain.abort()
+
+    def _told(self, target: Target, destination: Address) -> int:
+        """What the connection speaks, as far as configuration says."""
+        if destination.port in self._host.settings.opaque_ports and target.protocol in (pb.PROTOCOL_DETECT, 0):
+            return pb.PROTOCOL_OPAQUE
+        return target.protocol
 
     async def _secure(self, stage: Stage, plain: Channel) -> Channel:
         seconds = self._host.settings.head_seconds
         with self._host.driver.deadline(seconds, TimeoutError(f"no complete handshake within {seconds:g} s")):
             return await stage(plain)
-
-    def _leave(self, target: Target) -> None:
-        target.users -= 1
-        target.last_used = self._host.driver.now()
-
-    async def _serve_target(self, channel: Channel, destination: Address, target: Target) -> _Relayed | None:
-        host = self._host
-        protocol, first = target.protocol, b""
-        if destination.port in host.settings.opaque_ports and protocol in (pb.PROTOCOL_DETECT, 0):
-            protocol = pb.PROTOCOL_OPAQUE
-        if protocol in (pb.PROTOCOL_DETECT, pb.PROTOCOL_UNSPECIFIED):
-            protocol, first = await self._detect(channel, destination)
-            if not protocol:
-                channel.close()
-                return None
-        codec = self._codecs.get(protocol)
-        tunnel: Tunnel | None = None
-        if codec is not None:
-            tunnel = await codec.serve(channel, first, destination, target)
-            if tunnel is None:
-                return None
-        exchange = Exchange()
-        exchange.direction, exchange.source, exchange.destination = self._direction, channel.peer, destination
-        exchange.source_identity, exchange.secured, exchange.service = channel.identity, channel.secured, target.service
-        exchange.protocol, exchange.started = "tcp", host.driver.now()
-        if tunnel is not None:
-            # after an upgrade the tunnel's bytes are counted on an exchange of their own
-            request = tunnel.exchange or exchange
-            exchange.route, exchange.backend, exchange.endpoint = request.route, request.backend, request.endpoint
-            return _Relayed(channel, tunnel.ahead, tunnel, exchange, target)
-        try:
-            answer = await target.tcp_handler(exchange)
-        except Failure as failure:
-            self._tcp_failed(channel, exchange, failure)
-            return None
-        assert isinstance(answer, Tunnel)
-        return _Relayed(channel, first, answer, exchange, target)
 
     async def _detect(self, channel: Channel, destination: Address) -> tuple[int, bytes]:
         """What the client's first bytes look like, and those bytes. (0, b""): it closed without any."""
@@ -195,30 +173,37 @@ class Capture:
         self._host.ended(exchange)
         channel.abort()  # there is no other way to say so in TCP
 
-    async def _relay(self, relayed: _Relayed) -> None:
-        host, exchange = self._host, relayed.exchange
+    async def _relay(
+        self, channel: Channel, first: bytes, destination: Address, target: Target, tunnel: Tunnel | None
+    ) -> None:
+        """Parse nothing more. `tunnel`: what a codec's request has turned the connection into."""
+        host, exchange = self._host, Exchange()
+        exchange.direction, exchange.source, exchange.destination = self._direction, channel.peer, destination
+        exchange.source_identity, exchange.secured, exchange.service = channel.identity, channel.secured, target.service
+        exchange.protocol, exchange.started = "tcp", host.driver.now()
+        if tunnel is not None:
+            # after an upgrade the tunnel's bytes are counted on an exchange of their own
+            request = tunnel.exchange or exchange
+            exchange.route, exchange.backend, exchange.endpoint = request.route, request.backend, request.endpoint
+            first = tunnel.ahead
+        else:
+            try:
+                answer = await target.tcp_handler(exchange)
+            except Failure as failure:
+                self._tcp_failed(channel, exchange, failure)
+                return
+            assert isinstance(answer, Tunnel)
+            tunnel = answer
         host.opened(exchange)
         self.relaying += 1
         try:
             await relay(
-                host.driver, relayed.channel, relayed.first, relayed.tunnel, exchange, host.pipes,
-                host.settings.half_closed_seconds,
+                host.driver, channel, first, tunnel, exchange, host.pipes, host.settings.half_closed_seconds
             )
         finally:
             self.relaying -= 1
             exchange.ended = host.driver.now()
             host.ended(exchange)
-            self._leave(relayed.target)
-
-
-class _Relayed(NamedTuple):
-    """A connection of which nothing more is parsed."""
-
-    channel: Channel  # as secured, not as accepted
-    first: bytes  # what the client has said already
-    tunnel: Tunnel
-    exchange: Exchange
-    target: Target
 
 
 class _Undetected(Exception):
