@@ -210,18 +210,24 @@ FORMATS: Mapping[str, Callable[[Exchange, float], bytes]] = {"json": json_line, 
 # --- small parts ------------------------------------------------------------------------------------------
 
 _second: tuple[int, str] = (-1000, "")  # the one that was written last, in milliseconds, and its text
+_millisecond: tuple[int, str] = (-1, "")  # the same of the millisecond: under load, several lines share one
 
 
 def timestamp(wall: float) -> str:
     """RFC 3339 in UTC with milliseconds: "2026-11-20T19:35:00.123Z". The date is worked out once a second."""
-    global _second
-    second, text = _second
+    global _second, _millisecond
     millis = int(wall * 1000)
+    known, text = _millisecond
+    if millis == known:
+        return text
+    second, text = _second
     if not 0 <= millis - second < 1000:
         second = millis // 1000 * 1000
         text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second // 1000))
         _second = (second, text)
-    return f"{text}.{millis - second:03}Z"
+    text = f"{text}.{millis - second:03}Z"
+    _millisecond = (millis, text)
+    return text
 
 
 def _to_stdout(line: bytes) -> None:
