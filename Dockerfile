@@ -7,6 +7,7 @@
 # Every program lives in a virtual environment at /opt/tulle, installed from wheels/ with --no-index. What a program
 # imports is compiled while the image is built, since its root file system is read-only and its user is nobody special.
 ARG PYTHON=python:3.13-slim-bookworm
+ARG PROGRAM=proxy
 
 # --- what all have: Python, and nothing that installs anything
 FROM ${PYTHON} AS python
@@ -108,6 +109,24 @@ COPY --from=build-sample-app /opt/tulle /opt/tulle
 LABEL org.opencontainers.image.title=tulle-sample-app
 USER 1000:1000
 ENTRYPOINT ["/opt/tulle/bin/tulle-sample-app"]
+
+# --- to work on Tulle (Tiltfile): PROGRAM's image, with the source as it lies here in place of the wheels' code, and a
+# process 1 that starts it anew with code that is copied in (scripts/reload)
+FROM build-${PROGRAM} AS live-source
+ARG PROGRAM
+# Compiled for where it lies, and for where scripts/reload puts it: what did not change need not be compiled there.
+RUN --mount=type=bind,target=/context mkdir /live && cd /context \
+    && find packages plugins -maxdepth 4 -name src 2>/dev/null | tar -c --exclude=__pycache__ -T - | tar -x -C /live \
+    && cp -a /live /dev/shm/live-${PROGRAM} && PYTHONPYCACHEPREFIX=/opt/tulle/tulle-pycache \
+    /opt/tulle/bin/python -m compileall -q -o 0 -o 2 /live /dev/shm/live-${PROGRAM}
+
+FROM ${PROGRAM} AS live
+ARG PROGRAM
+COPY --from=live-source /opt/tulle/tulle-pycache /opt/tulle/tulle-pycache
+COPY --from=live-source /live /live
+COPY scripts/reload /usr/local/bin/reload
+ENV TULLE_LIVE_PROGRAM=${PROGRAM}
+ENTRYPOINT ["/usr/local/bin/reload"]
 
 # --- the lab: `make demo` and the lessons, for those who have Docker and no Linux (docs/lab-image.md)
 # The repository with its environment made, as scripts/setup would: third-party packages from wheels/, ours as they lie
