@@ -1,6 +1,7 @@
 """`tilt up` on a cluster of kind.yaml: Tilt itself where it is on PATH, and what it does (tilt_stand_in.py).
 
-Times are printed, and judged by nobody.
+A cluster of its own and six minutes: only with FULL=1, or where there is a Tilt. Times are printed, and judged by
+nobody.
 """
 
 import json
@@ -15,7 +16,7 @@ import pytest
 
 from tests.e2e.conftest import GATEWAY_API, missing
 from tests.e2e.kubectl import Kubectl
-from tests.e2e.meshed import ROOT
+from tests.e2e.meshed import FULL, ROOT
 from tests.e2e.tilt_stand_in import StandIn, copied
 
 CLUSTER = "tulle-tilt"
@@ -29,7 +30,10 @@ SAMPLE = (
 )  # fmt: skip
 GET = "import json, sys, urllib.request as r; print(json.dumps(r.urlopen(sys.argv[1], timeout=5).read().decode()))"
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [
+    pytest.mark.timeout(1800),
+    pytest.mark.skipif(not (FULL or shutil.which("tilt")), reason="FULL=1, or tilt on PATH: it takes six minutes"),
+]
 
 
 @pytest.fixture(scope="module")
