@@ -36,8 +36,9 @@ def state():
 
     folder = Path(tempfile.mkdtemp(prefix="lab-test-"))
     yield folder / "state"
-    for lock in folder.rglob("lock"):
-        Lab(lock.parent).run_raw("down", "--now")
+    # not rglob, which fails where a lab that is going down takes a folder away meanwhile
+    for parent in [parent for parent, _, files in os.walk(folder) if "lock" in files]:
+        Lab(Path(parent)).run_raw("down", "--now")
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -44,7 +44,8 @@ def snapshot(prefix):
         subprocess.run([*prefix, *words.split()], capture_output=True, text=True, check=True).stdout
         for words in commands
     ]
-    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "tulle" in line]
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    mounts = [line for line in mounts if "tulle" in line and "tulle-cluster" not in line]  # that: the kit of tests/e2e
     return [[line for line in text.splitlines() if not line.startswith("#")] for text in texts], mounts
 
 
