@@ -54,15 +54,15 @@ class Client:
         self.number += self.step
         return REQUEST % self.number
 
-    def send_some(self, data: bytes) -> int:
-        """An answer."""
-        self.answers += 1
-        self.last = data
-        return len(data)
+    async def ask(self, data: bytes) -> bytes:
+        """An answer; the next request."""
+        await self.send_all(data)
+        return await self.recv()
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """An answer."""
-        self.send_some(bytes(data))
+        self.answers += 1
+        self.last = data
 
     def send_eof(self) -> None:
         """Nothing to end."""

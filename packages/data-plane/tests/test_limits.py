@@ -13,7 +13,8 @@ from tulle_api.v1 import discovery_pb2 as pb
 from tulle_data_plane.errors import STATUS
 from tulle_data_plane.limits import LIMITS
 from tulle_data_plane.settings import BadSettings, Settings, from_environment
-from tulle_data_plane.shell.channel import RECEIVE_SIZE, TcpChannel
+from tulle_data_plane.shell.channel import TcpChannel
+from tulle_data_plane.strands import RECEIVE_SIZE
 from tulle_plugin_api import Address
 from tulle_testkit import http_upstream
 

@@ -2,8 +2,8 @@
 
 import pytest
 from tulle_data_plane.driver import Driver
-from tulle_data_plane.shell.channel import RECEIVE_SIZE
 from tulle_data_plane.shell.request_body import LARGE, Pace, RequestBody
+from tulle_data_plane.strands import RECEIVE_SIZE
 from tulle_data_plane.wire import http1
 from tulle_plugin_api import Address, Exchange
 

@@ -54,8 +54,9 @@ class TlsChannel:
                 await self._flush()
                 return result
 
-    def send_some(self, data):
-        return 0  # send_all does it
+    async def ask(self, data):
+        await self.send_all(data)
+        return await self.recv()
 
     async def _flush(self):
         if self.outgoing.pending:

@@ -18,6 +18,14 @@ them something to do. There are two kinds:
 - **One without a task**, which costs a hundredth: each connection, in a nursery of strands (nursery.py), so that its
   lifetime and cancellation are as structured as a task's; and what runs beside a connection (`Driver.beside`).
 
+**A turn** has four phases: receive for all who wait for bytes, step all, send for all, and then what can wait until
+the answers are on their way (`after`), such as telling exporters of them. A system call costs more than
+its own time: what the processor has cached of this program, its address translations above all, is gone after it. So
+a turn makes its calls one after the other, where they throw out nothing, and not each between two pieces of Python:
+with 16 busy connections a request costs a quarter less. The strands' side of it is `TcpChannel.recv` and `ask`.
+
+    epoll: 3 are ready --> recv recv recv --> step A, B, C --> send send send --> after --> epoll ...
+
 Four rules, each learnt from a bug:
 1. **Edges are remembered.** An edge-triggered set tells each readiness once. It is kept in `Watch.readable` and
    `writable` until a system call proves it false, or it would be lost while nobody waits.
@@ -66,6 +74,10 @@ or crosses to it), they get it at once: these two bound only how late trio's own
 MOST_EVENTS = 128
 """Events taken from the kernel at a time."""
 
+PASSES = range(2)
+"""Of a turn: strands that were woken by others, such as a new connection's, are stepped in the same turn; those that
+they wake are not, since descriptors come first."""
+
 _LEAVING = object()  # what a strand yields, besides PARKED: "trio runs me now, forget me"
 
 
@@ -76,6 +88,8 @@ class Driver:
         self.epoll = select.epoll()
         self.watches: dict[int, Watch] = {}
         self.wheel = Wheel(self)
+        self.outbox: list[Watch] = []  # those with something to be sent at the end of the turn (TcpChannel.ask)
+        self._after: list[Callable[[], None]] = []
         self.steps = 0  # of strands, ever: for the curious, and for tests
         self.now: Callable[[], float] = trio.current_time  # trio's clock, seconds; bound more directly by `serve`
         self.time = 0.0  # ... as of the batch that is being handled: good enough for deadlines, and free
@@ -139,7 +153,8 @@ class Driver:
                 return
 
     def _dispatch(self, events: list[tuple[int, int]]) -> None:
-        watches, step = self.watches, self._step
+        """A turn."""
+        watches, ready, step = self.watches, self._ready, self._step
         self.time = self.now()
         for fd, event in events:
             watch = watches.get(fd)
@@ -154,18 +169,31 @@ class Driver:
                 watch.readable = True
                 strand = watch.reader
                 if strand is not None:
-                    step(strand)
+                    if watch.receive is not None:
+                        watch.take()
+                    if not strand.queued:
+                        strand.queued = True
+                        ready.append(strand)
             if not watch.writable and event & WRITE_EVENTS:
                 watch.writable = True
                 strand = watch.writer
-                if strand is not None:
+                if strand is not None and not strand.queued:
+                    strand.queued = True
+                    ready.append(strand)
+        for _ in PASSES:
+            for _ in range(len(ready)):
+                strand = ready.popleft()
+                strand.queued = False
+                if strand.detached:
                     step(strand)
-        ready = self._ready
-        for _ in range(len(ready)):  # not those that become ready meanwhile: descriptors have their turn first
-            strand = ready.popleft()
-            strand.queued = False
-            if strand.detached:
-                step(strand)
+        if self.outbox:
+            for watch in self.outbox:
+                watch.flush()
+            self.outbox.clear()
+        if self._after:
+            after, self._after = self._after, []
+            for function in after:
+                function()
 
     def _step(self, strand: Strand) -> None:
         self.current = strand
@@ -352,6 +380,13 @@ class Driver:
     def call_trio(self) -> None:
         """From a strand: let trio run soon, since there is a task that waits for its turn."""
         self._trio_is_due = True
+
+    def after(self, function: Callable[[], None]) -> None:
+        """Call `function`, which must not raise, at the end of this turn, after the sends; outside of one, now."""
+        if self._working:
+            self._after.append(function)
+        else:
+            function()
 
     def close(self) -> None:
         """Release the driver's own descriptors, after `serve` has ended."""

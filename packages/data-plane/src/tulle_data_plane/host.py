@@ -155,6 +155,7 @@ class Host:
         )  # its labels come with the inbound configuration
         self.tracer: Tracer | None = None  # there is one when an exporter tells of spans
         self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
+        self._ended: list[Exchange] = []  # in this turn of the driver
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._exporters: dict[str, str] = {}  # the plugin of each, by name
         self._failures: dict[str, int] = {}
@@ -232,14 +233,24 @@ class Host:
             self.tracer = Tracer(self.settings.trace_sample, self.settings.trace_format, self.random)
 
     def ended(self, exchange: Exchange) -> None:
-        """An exchange ended. Never raises."""
-        for name, observer in self._observers:
-            try:
-                observer(exchange)
-            except BaseException as error:
-                if must_go_on(error):
+        """An exchange ended. Never raises. Observers are told of it at the end of the driver's turn."""
+        self._ended.append(exchange)
+        if len(self._ended) == 1:
+            self.driver.after(self._tell)
+
+    def _tell(self) -> None:
+        exchanges, self._ended = self._ended, []
+        for pair in self._observers:
+            name, observer = pair
+            for exchange in exchanges:
+                try:
+                    observer(exchange)
+                except KeyboardInterrupt:
                     raise
-                self._failed(name, error)
+                except BaseException as error:  # whatever it is: no strand is being stepped, so that it is its own
+                    self._failed(name, error)
+                    if pair not in self._observers:
+                        break
 
     def opened(self, exchange: Exchange) -> None:
         """A relayed connection opened. Never raises."""

@@ -18,6 +18,9 @@ from tulle_data_plane.deadlines import NEVER
 if TYPE_CHECKING:
     from tulle_data_plane.driver import Driver
 
+RECEIVE_SIZE = 65536
+"""Bytes asked of one recv: more than a head ever is, and a good piece of a body."""
+
 EDGE = select.EPOLLET | select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP
 
 PARKED = object()
@@ -70,9 +73,16 @@ class Strand:
 
 
 class Watch:
-    """One descriptor's readiness. At most one strand waits for each direction."""
+    """One descriptor's readiness. At most one strand waits for each direction.
 
-    __slots__ = ("closed", "driver", "fd", "hung_up", "readable", "reader", "writable", "writer")
+    Where the descriptor is a channel's, also what the driver has received and is to send for the strand that waits
+    there (see "A turn" in driver.py): nothing that was taken is lost when the strand is interrupted meanwhile.
+    """
+
+    __slots__ = (
+        "closed", "driver", "fd", "hung_up", "readable", "reader", "receive", "refused", "send", "taken", "unsent",
+        "writable", "writer",
+    )  # fmt: skip
 
     def __init__(self, driver: Driver, fd: int) -> None:
         """Start watching `fd`, which must be non-blocking. End with `close`, before the descriptor is closed."""
@@ -84,6 +94,11 @@ class Watch:
         self.closed = False
         self.reader: Strand | None = None
         self.writer: Strand | None = None
+        self.receive: Callable[[int], bytes] | None = None  # set while the reader waits for bytes, by any means
+        self.taken: bytes | OSError | None = None  # what it gave
+        self.send: Callable[[bytes], int] | None = None
+        self.unsent: bytes | None = None  # of what is to be sent at the end of the turn
+        self.refused: OSError | None = None  # why none of it could be
         driver.watches[fd] = self
         driver.epoll.register(fd, EDGE)
 
@@ -104,6 +119,45 @@ class Watch:
                 await PARK
         finally:
             self.writer = None
+
+    def take(self) -> None:
+        """Receive for the reader, who waits for bytes and is about to be stepped. Told by the driver."""
+        assert self.receive is not None
+        try:
+            data = self.taken = self.receive(RECEIVE_SIZE)
+        except BlockingIOError:
+            self.readable = False
+        except OSError as error:
+            self.taken = error
+        else:
+            # A short read leaves the socket dry, so the next wait needs no failing call first. But when the peer has
+            # ended its side, that edge may be spent: then only b"" proves the end.
+            if len(data) < RECEIVE_SIZE and not self.hung_up:
+                self.readable = False
+
+    def post(self, data: bytes) -> None:
+        """Have `data` sent at the end of the turn, while the reader waits."""
+        self.unsent = data
+        self.driver.outbox.append(self)
+
+    def flush(self) -> None:
+        """Send what is `unsent`, as far as it goes; the reader sees to the rest. Told by the driver."""
+        data = self.unsent
+        if data is None:  # the reader was interrupted, and has done it itself
+            return
+        assert self.send is not None
+        try:
+            sent = self.send(data)
+            if sent == len(data):
+                self.unsent = None
+                return
+            self.unsent = data[sent:]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self.refused = error
+        if self.reader is not None:
+            self.driver.wake(self.reader)
 
     def close(self, *, unregister: bool = True) -> None:
         """Stop watching. Whoever still waits is woken and finds the descriptor closed (OSError at its next call).

@@ -19,10 +19,10 @@ from tulle_plugin_api import Address
 from tulle_data_plane.driver import Driver, Watch
 from tulle_data_plane.errors import SlowReader
 from tulle_data_plane.shell.descriptors import refuse_at
-from tulle_data_plane.strands import PARK
+from tulle_data_plane.strands import PARK, RECEIVE_SIZE
 
-RECEIVE_SIZE = 65536
-"""Bytes asked of one recv: more than a head ever is, and a good piece of a body."""
+AT_ONCE = 16384
+"""Bytes that `TcpChannel.ask` leaves to the end of the driver's turn: what a socket takes whole, nearly always."""
 
 KEEP_ALIVE = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),  # seconds of silence before the kernel asks the peer,
@@ -47,8 +47,12 @@ class Channel(Protocol):
     def recv(self, size: int = RECEIVE_SIZE) -> Awaitable[bytes]:
         """The next bytes, at least one; b"" once the peer has ended its side."""
 
-    def send_some(self, data: bytes) -> int:
-        """Send what goes without waiting; how many bytes went. What remains is for `send_all`."""
+    def ask(self, data: bytes) -> Awaitable[bytes]:
+        """Send `data`, then the next bytes: as `send_all` and `recv`, and cheaper where both are to be done.
+
+        Raises Untaken when not a byte of `data` could be sent. Where only a part could, or the wait is interrupted,
+        the next bytes say what the peer makes of it.
+        """
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything; returns when the kernel has it. Raises SlowReader when `patience` is over."""
@@ -66,6 +70,10 @@ class Channel(Protocol):
         """Close with a reset, so that the peer sees a truncation and never a clean end."""
 
 
+class Untaken(OSError):
+    """Of what `Channel.ask` had to send, the peer took nothing."""
+
+
 class TcpChannel:
     """A connected, non-blocking TCP socket."""
 
@@ -78,6 +86,7 @@ class TcpChannel:
         self._send = connected.send
         self._greedy = False
         self.watch = Watch(driver, connected.fileno())
+        self.watch.send = connected.send
         self.peer = peer
         self.identity = ""
         self.secured = False
@@ -91,41 +100,98 @@ class TcpChannel:
     async def recv(self, size: int = RECEIVE_SIZE) -> bytes:
         """As Channel.recv: one system call where bytes are known to be there, none where not.
 
-        Watch.wait_readable is written out here: each exchange waits here twice, and each coroutine on the way to a
-        wait is passed through, to it and back.
+        Watch.wait_readable is written out here and in `ask`: each exchange waits here twice, and each coroutine on the
+        way to a wait is passed through, to it and back.
         """
         watch = self.watch
         if self._greedy:
             self._greedy = False
             await watch.driver.turn()
         while True:
+            if watch.taken is not None:
+                return self._taken(size)
             if watch.readable:
                 try:
                     data = self._recv(size)
                 except BlockingIOError:
                     watch.readable = False
                 else:
-                    # A short read leaves the socket dry, so the next wait needs no failing call first. But when the
-                    # peer has ended its side, that edge may be spent: then only b"" proves the end.
                     if len(data) < size:
-                        if not watch.hung_up:
+                        if not watch.hung_up:  # as in Watch.take
                             watch.readable = False
                     else:
                         self._greedy = True  # there is more at once: others first
                     return data
             watch.reader = watch.driver.current or watch.driver.current_strand()
+            if size == RECEIVE_SIZE:
+                watch.receive = self._recv
             try:
-                while not watch.readable:
+                while not watch.readable and watch.taken is None:
                     await PARK
             finally:
-                watch.reader = None
+                watch.reader = watch.receive = None
 
-    def send_some(self, data: bytes) -> int:
-        """As Channel.send_some."""
+    async def ask(self, data: bytes) -> bytes:
+        """As Channel.ask. The driver sends `data` at the end of its turn, and steps us when it has received."""
+        watch = self.watch
+        before = watch.taken
+        if watch.readable or watch.hung_up or before is not None or len(data) > AT_ONCE:
+            return await self._ask_at_once(data)
+        watch.reader = watch.driver.current or watch.driver.current_strand()
+        watch.receive = self._recv
+        watch.post(data)
         try:
-            return self._send(data)
+            await PARK
+            while not watch.readable and watch.taken is None and watch.unsent is None:
+                await PARK
+        except BaseException:
+            watch.flush()  # as if it had been sent at once
+            watch.unsent = None
+            raise
+        finally:
+            watch.reader = watch.receive = None
+        rest = watch.unsent
+        if rest is None:
+            taken = watch.taken
+            if isinstance(taken, bytes) and len(taken) < RECEIVE_SIZE:  # nearly always
+                watch.taken = None
+                return taken
+            return await self.recv()
+        watch.unsent = None
+        if watch.refused is not None:
+            raise Untaken(*watch.refused.args)
+        return await (self._ask_at_once(rest) if len(rest) == len(data) else self._ask_rest(rest))
+
+    async def _ask_at_once(self, data: bytes) -> bytes:
+        """`ask`, without waiting for the end of the driver's turn."""
+        try:
+            sent = self._send(data)
         except BlockingIOError:
-            return 0
+            sent = 0
+        except OSError as error:
+            raise Untaken(*error.args) from None
+        return await (self._ask_rest(data[sent:]) if sent < len(data) else self.recv())
+
+    async def _ask_rest(self, rest: bytes) -> bytes:
+        """`ask`, when all but `rest` has been sent."""
+        try:
+            await self.send_all(rest)
+        except OSError:
+            pass  # a peer may answer and close without having read everything: its answer is still worth reading
+        return await self.recv()
+
+    def _taken(self, size: int) -> bytes:
+        """Of what the driver has received for us: up to `size` bytes, or the error that it met."""
+        watch = self.watch
+        taken, watch.taken = watch.taken, None
+        if not isinstance(taken, bytes):
+            assert taken is not None
+            raise taken
+        if len(taken) > size:
+            taken, watch.taken = taken[:size], taken[size:]
+        elif len(taken) == RECEIVE_SIZE:
+            self._greedy = True
+        return taken
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """As Channel.send_all. Nearly always one call and no wait."""
@@ -159,6 +225,8 @@ class TcpChannel:
     def stale(self) -> bool:
         """As Channel.stale. Nearly always without a system call: nothing has happened since the last read."""
         watch = self.watch
+        if watch.taken is not None:
+            return True
         if not watch.readable:
             return watch.hung_up or watch.closed
         if watch.hung_up:

@@ -15,7 +15,7 @@ from tulle_plugin_api import Body, Exchange, Failure, Headers, Response, pass_by
 from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import BadAnswer, PolicyFailed, UpstreamBroke
 from tulle_data_plane.shell.bulk import MANY, pour, worth_it
-from tulle_data_plane.shell.channel import Channel, TcpChannel
+from tulle_data_plane.shell.channel import Channel, TcpChannel, Untaken
 from tulle_data_plane.shell.relay import Tunnel
 from tulle_data_plane.shell.request_body import RequestBody
 from tulle_data_plane.shell.splice import Pipes, SourceBroke
@@ -53,18 +53,15 @@ async def exchange_over(
     try:
         body = exchange.body
         if isinstance(body, bytes):
-            data = _request(exchange, body)
-            try:
-                sent = channel.send_some(data)
-            except OSError as error:
-                return await _answer_unasked(channel, exchange, parser, release, error)
-            if sent < len(data):
-                await _send(channel, data[sent:])
+            got = channel.ask(_request(exchange, body))
         else:
             await _send(channel, _request(exchange, b""))
             upload = Upload(driver, channel, body, exchange)
+            got = channel.recv()
         try:
-            buffer = await channel.recv()
+            buffer = await got
+        except Untaken as error:
+            return await _answer_unasked(channel, exchange, parser, release, error)
         except OSError as error:
             raise Nothing(f"{channel.peer} closed without an answer: {error.strerror}") from None
         end = parser.usual_end

@@ -107,7 +107,7 @@ class Server:
     async def _loop(self, channel: Channel, buffer: bytes, destination: Address, route: Route) -> Tunnel | None:
         driver, now, limits = self.driver, self.driver.now, self.limits
         direction, peer, identity, secured = self.direction, channel.peer, channel.identity, channel.secured
-        recv, send_some, known_heads = channel.recv, channel.send_some, self.parser.known
+        recv, ask, known_heads = channel.recv, channel.ask, self.parser.known
         strand, idle_seconds = driver.current_strand(), self.idle_seconds
 
         async def interim(status: int, headers: Headers) -> None:
@@ -116,6 +116,7 @@ class Server:
             except (OSError, SlowReader):
                 pass  # the answer itself will find out
 
+        answer = b""  # what is to be sent before more is read
         while True:
             # --- the head ------------------------------------------------------------------------------
             if not buffer:
@@ -124,7 +125,7 @@ class Server:
                 if strand.deadline <= strand.covered:
                     driver.wheel.arm(strand)
                 try:
-                    buffer = await recv()
+                    buffer = await (ask(answer) if answer else recv())
                 except (trio.Cancelled, Stopped):
                     channel.close()  # nothing is in flight: an orderly end, though the drain is over
                     raise
@@ -132,6 +133,7 @@ class Server:
                 if not buffer:
                     channel.close()
                     return None
+                answer = b""
             head = known_heads.get(buffer) if len(buffer) <= http1.LARGEST_KNOWN else None
             if head is not None:  # one whole head, no body, and all of it was seen before
                 rest = b""
@@ -204,9 +206,10 @@ class Server:
                         data = http1.plain_answer(response.status, block, payload, response.agreed, keep)
                     if data is None:
                         data = (_whole if payload else _empty)(response, payload, keep, head.method, head.version)
-                    sent = send_some(data)
-                    if sent < len(data):
-                        await channel.send_all(data[sent:])
+                    if keep and not buffer and body is None and not channel.stale():
+                        answer = data  # sent, and the next request awaited, in one wait
+                    else:
+                        await channel.send_all(data)
                 else:
                     keep = await self._stream(channel, exchange, response, payload, head, keep)
                 if body is not None:

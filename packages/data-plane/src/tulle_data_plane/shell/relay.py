@@ -15,8 +15,9 @@ from tulle_plugin_api import Exchange, Headers, Response
 
 from tulle_data_plane.driver import Child, Driver, Signal
 from tulle_data_plane.limits import hit
-from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel, TcpChannel
+from tulle_data_plane.shell.channel import Channel, TcpChannel
 from tulle_data_plane.shell.splice import FEW, Pipes, splice
+from tulle_data_plane.strands import RECEIVE_SIZE
 
 PIECE = 1 << 18
 """Bytes asked of one recv where many come: few steps, and memory a connection stays bounded."""

@@ -14,8 +14,9 @@ from tulle_data_plane.driver import Driver
 from tulle_data_plane.errors import BodyTimedOut, RequestBroke
 from tulle_data_plane.limits import hit
 from tulle_data_plane.shell.bulk import pour, worth_it
-from tulle_data_plane.shell.channel import RECEIVE_SIZE, Channel, TcpChannel
+from tulle_data_plane.shell.channel import Channel, TcpChannel
 from tulle_data_plane.shell.splice import Pipes, SourceBroke
+from tulle_data_plane.strands import RECEIVE_SIZE
 from tulle_data_plane.wire import http1
 
 T = TypeVar("T")

@@ -148,6 +148,8 @@ async def _burst(
     total, empty = 0, True
     turn = source.watch.driver.turn
     try:
+        if source.watch.taken is not None:  # received already, for a wait that was interrupted: to be read first
+            return 0
         while True:
             try:
                 # the pipe is empty, so that "would block" is the source's word
