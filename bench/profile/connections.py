@@ -46,7 +46,8 @@ async def serving(plugins: Plugins) -> AsyncIterator[Callable[[str, int], Awaita
             assert peer.stdout is not None
             there = Address("127.0.0.1", int(peer.stdout.readline()))
             host = Host(driver, Settings(exporters=everything.exporters), plugins)
-            host.observe("telemetry", Telemetry().observe)
+            telemetry = Telemetry()
+            host.observe("telemetry", telemetry.observe, telemetry.opened, telemetry.observer)
             for name in everything.exporters:
                 host.add_exporter(name, plugins.exporters[name](layers._context(name)))
             with mock.patch.object(layers, "ENDPOINT", there):

@@ -116,7 +116,8 @@ class Assembly:
         settings = Settings(exporters=layers.exporters)
         host = Host(driver, settings, plugins)
         if layers.telemetry:
-            host.observe("telemetry", Telemetry().observe)
+            telemetry = Telemetry()
+            host.observe("telemetry", telemetry.observe, telemetry.opened, telemetry.observer)
         for name in layers.exporters:
             host.add_exporter(name, plugins.exporters[name](_context(name)))
         self.driver, self.same = driver, same

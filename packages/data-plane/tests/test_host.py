@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import trio
-from tulle_data_plane.host import MAX_COUNTERS, MAX_OBSERVER_FAILURES
+from tulle_data_plane.host import MAX_COUNTERS, MAX_KINDS, MAX_OBSERVER_FAILURES
 from tulle_plugin_api import Address, Exchange, Exporter, PluginInfo
 from tulle_testkit import echo_upstream, http_upstream
 
@@ -61,6 +61,58 @@ async def test_failures_at_either_end_of_a_connection_count_together(mesh, harne
             m.host.opened(Exchange())
             m.host.ended(Exchange())
         assert bad.calls == MAX_OBSERVER_FAILURES
+
+
+class OfKinds(Raising):
+    """Counts which kinds it is asked for, and what their observers are told."""
+
+    def __init__(self, error=None):
+        super().__init__(error)
+        self.asked, self.told, self.plain = [], [], []
+
+    def observe(self, exchange):
+        self.plain.append(exchange)
+
+    def observer(self, like):
+        self.asked.append(like)
+        if self.error:
+            raise self.error
+        return lambda exchange: self.told.append((like, exchange))
+
+
+async def test_an_observer_is_asked_for_once_a_kind(mesh, harness):
+    async with mesh() as m:
+        exporter = OfKinds()
+        m.host.add_exporter("kinds", exporter)
+        good, bad = [Exchange() for _ in range(3)], [Exchange() for _ in range(2)]
+        for one in bad:
+            one.status = 503
+        for one in (*good, *bad):
+            m.host.ended(one)
+        assert exporter.asked == [good[0], bad[0]]
+        assert exporter.told == [(good[0], one) for one in good] + [(bad[0], one) for one in bad]
+        assert not exporter.plain
+
+
+async def test_kinds_that_never_come_twice_are_forgotten(mesh, harness):
+    async with mesh() as m:
+        for number in range(3 * MAX_KINDS):
+            exchange = Exchange()
+            exchange.route = f"default/route/{number}"
+            m.host.ended(exchange)
+            assert len(m.host._kinds) <= MAX_KINDS
+        assert len(m.seen.ended) == 3 * MAX_KINDS
+
+
+async def test_who_cannot_say_how_is_told_as_of_any_and_it_counts_as_a_failure(mesh, harness):
+    async with mesh() as m:
+        exporter = OfKinds(ValueError("x"))
+        m.host.add_exporter("kinds", exporter)
+        for _ in range(3):
+            m.host.ended(Exchange())
+        assert len(exporter.plain) == 3
+        assert len(exporter.asked) == 1
+        assert m.counter("exporter_failures_total") == 1
 
 
 async def test_a_keyboard_interrupt_is_not_an_exporters_failure(mesh, harness):

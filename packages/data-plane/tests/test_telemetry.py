@@ -5,6 +5,7 @@ from tulle_api.v1 import telemetry_pb2 as pb
 from tulle_data_plane.layers.probe import PROBE_ROUTE
 from tulle_data_plane.telemetry import MAX_SERIES, Telemetry
 from tulle_plugin_api import Address, Endpoint, Exchange, Service
+from tulle_plugin_api.kinds import kind
 from tulle_plugin_api.latency import LATENCY_BUCKETS
 
 SERVICE = Service("app-b", "default", 80, "app-b.default.svc.cluster.local:80")
@@ -44,6 +45,37 @@ def test_requests_are_added_up_by_what_they_have_in_common():
     assert (edge.service, edge.service_namespace, edge.service_port) == ("app-b", "default", 80)
     assert (edge.route, edge.backend, edge.secured) == ("default/r/0", "default/app-b:80", False)
     assert report.interval_ms == 1000
+
+
+def by_kind(telemetry, exchanges):
+    """Tell `telemetry` of them as the proxy does: one observer a kind."""
+    observers = {}
+    for one in exchanges:
+        observers.setdefault(kind(one), telemetry.observer(one))(one)
+    return observers
+
+
+def test_told_by_kinds_it_reports_the_same():
+    told = [
+        exchange(status, endpoint=endpoint, direction=way, route=route, source=Address(ip, 40000), aborted=aborted)
+        for status in (200, 503) for endpoint in (None, exchange().endpoint)
+        for way in ("inbound", "outbound") for route in ("default/r/0", PROBE_ROUTE)
+        for ip in ("10.0.0.1", "10.0.0.2") for aborted in (False, True)
+    ] * 2  # fmt: skip
+    plain, kinds = Telemetry(), Telemetry()
+    for one in told:
+        plain.observe(one)
+    by_kind(kinds, told)
+    assert kinds.take(1000) == plain.take(1000)
+
+
+def test_an_observer_of_a_kind_outlives_reports():
+    telemetry = Telemetry()
+    (observer,) = by_kind(telemetry, [exchange()]).values()
+    for _ in range(2):
+        assert [series.requests for series in telemetry.take(1).http] == [1]
+        assert not telemetry.take(1).http
+        observer(exchange())
 
 
 @pytest.mark.parametrize("seconds", [0.0, *LATENCY_BUCKETS, 1e6])

@@ -5,7 +5,7 @@ deadlines.py. Refuses to know sockets' contents, protocols and configuration.
 
 A strand is a coroutine that this file steps, while it only waits for sockets. One trio task, `Driver.serve`, waits for
 the epoll set itself, and then steps whatever became ready. Under traffic it does not even go back to trio for the next
-wait, but lingers for a millisecond; trio's other tasks get their turn every 2 ms, or at once where a strand has given
+wait, but lingers for a millisecond; trio's other tasks get their turn every 5 ms, or at once where a strand has given
 them something to do. There are two kinds:
 
 - **A task's**, by `Driver.run`: the coroutine of an ordinary trio task is *detached* from trio
@@ -67,7 +67,7 @@ LINGER = 0.001
 """Seconds that the driver waits for descriptors by itself before it goes back to trio, whose way of waiting costs ten
 times as much. Under traffic the next event nearly always comes sooner."""
 
-TURN = 0.002
+TURN = 0.005
 """Seconds after which trio's other tasks get a turn, however much there is to do. Where a strand needs trio (it ends,
 or crosses to it), they get it at once: these two bound only how late trio's own timers and descriptors may be."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVarTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVarTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from tulle_plugin_api import (
@@ -26,6 +26,7 @@ from tulle_plugin_api import (
     TimedOut,
     TrioRuntime,
 )
+from tulle_plugin_api.kinds import Kind, kind
 from tulle_plugin_api.runtime import counter_name
 
 from tulle_data_plane.background import Background
@@ -53,6 +54,10 @@ Ts = TypeVarTuple("Ts")
 MAX_COUNTERS = 1000
 """Of the proxy's own, those of policies included. What would be one more is counted as OVERFLOW."""
 OVERFLOW = "tulle_proxy_counters_overflow_total"
+
+MAX_KINDS = 512
+"""Kinds of exchanges whose observers are remembered. When there are more, all are forgotten: what repeats is soon back.
+"""
 
 MAX_OBSERVER_FAILURES = 100
 """An exporter that raises this often is disabled: it costs every request and tells nobody anything."""
@@ -122,6 +127,14 @@ class CrossedRuntime(TrioRuntime):
         return self._host.leases.lease(f"{self._scope} {name}", terms)
 
 
+class Observer(NamedTuple):
+    """Who is told of exchanges that end: see Host.observe."""
+
+    name: str
+    observe: Callable[[Exchange], object]
+    observer: Callable[[Exchange], Callable[[Exchange], object]] | None
+
+
 class Host:
     """The parts. `ended` and `opened` tell every observer; an observer that raises is counted, then disabled."""
 
@@ -154,7 +167,8 @@ class Host:
             settings.pod_namespace, f"{settings.pod_namespace}/{settings.service_account}"
         )  # its labels come with the inbound configuration
         self.tracer: Tracer | None = None  # there is one when an exporter tells of spans
-        self._observers: list[tuple[str, Callable[[Exchange], None]]] = []
+        self._observers: list[Observer] = []
+        self._kinds: dict[Kind, list[tuple[Observer, Callable[[Exchange], object]]]] = {}
         self._ended: list[Exchange] = []  # in this turn of the driver
         self._openers: list[tuple[str, Callable[[Exchange], None]]] = []
         self._exporters: dict[str, str] = {}  # the plugin of each, by name
@@ -215,18 +229,26 @@ class Host:
         return plugin
 
     def observe(
-        self, name: str, observer: Callable[[Exchange], None], opener: Callable[[Exchange], None] | None = None
+        self,
+        name: str,
+        observe: Callable[[Exchange], object],
+        opened: Callable[[Exchange], None] | None = None,
+        observer: Callable[[Exchange], Callable[[Exchange], object]] | None = None,
     ) -> None:
-        """Tell `observer` of each exchange that ends, and `opener` of each relayed connection that opens."""
-        self._observers.append((name, observer))
-        if opener is not None:
-            self._openers.append((name, opener))
+        """Tell `observe` of each exchange that ends, and `opened` of each relayed connection that opens.
+
+        `observer`: gives what is to be told instead of `observe` of exchanges of one kind (Exporter.observer).
+        """
+        self._observers.append(Observer(name, observe, observer))
+        self._kinds.clear()
+        if opened is not None:
+            self._openers.append((name, opened))
 
     def add_exporter(self, name: str, exporter: Exporter) -> None:
         """Tell an exporter of each exchange that ends, and of each relayed connection that opens."""
         self._exporters[name] = self.learn("exporter", name, exporter)
         wants_opened = type(exporter).opened is not Exporter.opened
-        self.observe(name, exporter.observe, exporter.opened if wants_opened else None)
+        self.observe(name, exporter.observe, exporter.opened if wants_opened else None, exporter.observer)
         if exporter.spans and self.tracer is None:
             from tulle_plugin_api.trace import Tracer
 
@@ -240,17 +262,34 @@ class Host:
 
     def _tell(self) -> None:
         exchanges, self._ended = self._ended, []
-        for pair in self._observers:
-            name, observer = pair
-            for exchange in exchanges:
+        kinds = self._kinds
+        for exchange in exchanges:
+            key = kind(exchange)
+            for observer, tell in kinds.get(key) or self._observers_of(key, exchange):
                 try:
-                    observer(exchange)
+                    tell(exchange)
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:  # whatever it is: no strand is being stepped, so that it is its own
-                    self._failed(name, error)
-                    if pair not in self._observers:
-                        break
+                    self._failed(observer.name, error)
+
+    def _observers_of(self, key: Kind, like: Exchange) -> list[tuple[Observer, Callable[[Exchange], object]]]:
+        """Who is to be told of exchanges of this kind. An observer that cannot say is told of them as of any."""
+        told = []
+        for observer in self._observers:
+            tell = observer.observe
+            if observer.observer is not None:
+                try:
+                    tell = observer.observer(like)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    self._failed(observer.name, error)
+            told.append((observer, tell))
+        if len(self._kinds) >= MAX_KINDS:
+            self._kinds.clear()
+        self._kinds[key] = told
+        return told
 
     def opened(self, exchange: Exchange) -> None:
         """A relayed connection opened. Never raises."""
@@ -267,7 +306,8 @@ class Host:
         failures = self._failures[name] = self._failures.get(name, 0) + (STALL_WEIGHT if stalled else 1)
         self.exporter_failed(name, "raised", error)
         if failures >= MAX_OBSERVER_FAILURES:
-            self._observers = [pair for pair in self._observers if pair[0] != name]
+            self._observers = [one for one in self._observers if one.name != name]
+            self._kinds.clear()
             self._openers = [pair for pair in self._openers if pair[0] != name]
             self.faults.set_state(self._exporters.get(name, name), "disabled")
 

@@ -65,7 +65,7 @@ class Proxy:
         self.telemetry = Telemetry()
         self.lines = Lines()
         self.exporters = exporters.make(self.host, self.counters, self.lines.write)
-        self.host.observe("telemetry", self.telemetry.observe, self.telemetry.opened)
+        self.host.observe("telemetry", self.telemetry.observe, self.telemetry.opened, self.telemetry.observer)
         for name, exporter in self.exporters.items():
             self.host.add_exporter(name, exporter)
         self.control = ControlStream(self.host)

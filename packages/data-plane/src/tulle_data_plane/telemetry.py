@@ -82,31 +82,27 @@ class Telemetry:
         if exchange.protocol == "tcp":
             self._closed(exchange)
             return
-        status, reason, endpoint, service = exchange.status, exchange.reason, exchange.endpoint, exchange.service
-        inbound = endpoint is None or exchange.direction == "inbound"
-        # as in _edge, flat
-        key = (
-            status,
-            reason,
-            exchange.direction,
-            exchange.source.ip if inbound else endpoint.address,  # type: ignore[union-attr]
-            None if inbound else endpoint.pod,  # type: ignore[union-attr]
-            service.authority if service is not None else None,
-            exchange.route,
-            exchange.backend,
-            exchange.secured,
-        )
-        row = self._http.get(key)
-        if row is None:
-            row = self._new(self._http, key, exchange, partial(Requests, status=status, reason=reason))
-        seconds = exchange.ended - exchange.started
-        row.count += 1
-        if status >= 500 or status == 0 or exchange.aborted:  # Exchange.failed
-            row.failures += 1
-        row.seconds += seconds
-        row.request_bytes += exchange.request_bytes
-        row.response_bytes += exchange.response_bytes
-        row.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+        key = _http_key(exchange)
+        _count(self._http.get(key) or self._new_requests(key, exchange), exchange)
+
+    def observer(self, like: Exchange) -> Callable[[Exchange], None]:
+        """`observe`, for exchanges of the same kind as `like` (tulle_plugin_api.kinds): their row is looked up once."""
+        if like.protocol == "tcp" or like.route == PROBE_ROUTE or _from_outside(like):
+            return self.observe
+        key, series, row = _http_key(like), self._http, self._http.get(_http_key(like))
+
+        def alike(exchange: Exchange) -> None:
+            nonlocal series, row
+            if row is None or series is not self._http:  # a report has been made: rows begin anew
+                series = self._http
+                row = series.get(key) or self._new_requests(key, exchange)
+            _count(row, exchange)
+
+        return alike
+
+    def _new_requests(self, key: Key, exchange: Exchange) -> Requests:
+        make = partial(Requests, status=exchange.status, reason=exchange.reason)
+        return self._new(self._http, key, exchange, make)
 
     def opened(self, exchange: Exchange) -> None:
         """A relayed connection opened."""
@@ -166,6 +162,39 @@ class Telemetry:
             if not connections.open:
                 del self._tcp[key]
         return report
+
+
+def _from_outside(exchange: Exchange) -> bool:
+    """Is its peer the client, whose address is no part of its kind?"""
+    return exchange.endpoint is None or exchange.direction == "inbound"
+
+
+def _http_key(exchange: Exchange) -> Key:
+    """As _edge, flat, and how it ended."""
+    endpoint, service = exchange.endpoint, exchange.service
+    inbound = endpoint is None or exchange.direction == "inbound"
+    return (
+        exchange.status,
+        exchange.reason,
+        exchange.direction,
+        exchange.source.ip if inbound else endpoint.address,  # type: ignore[union-attr]
+        None if inbound else endpoint.pod,  # type: ignore[union-attr]
+        service.authority if service is not None else None,
+        exchange.route,
+        exchange.backend,
+        exchange.secured,
+    )
+
+
+def _count(row: Requests, exchange: Exchange) -> None:
+    status, seconds = exchange.status, exchange.ended - exchange.started
+    row.count += 1
+    if status >= 500 or status == 0 or exchange.aborted:  # Exchange.failed
+        row.failures += 1
+    row.seconds += seconds
+    row.request_bytes += exchange.request_bytes
+    row.response_bytes += exchange.response_bytes
+    row.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
 
 
 def _edge(exchange: Exchange) -> Edge:

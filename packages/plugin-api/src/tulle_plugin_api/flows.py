@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from tulle_plugin_api.exchange import Direction, Exchange
@@ -107,34 +108,19 @@ class Flows(Generic[T]):
         if exchange.protocol == "tcp":
             self._closed(exchange)
             return None
-        service, endpoint = exchange.service, exchange.endpoint
-        key = (
-            exchange.status,
-            exchange.reason,
-            exchange.aborted,
-            exchange.direction,
-            service.authority if service is not None else None,  # says its name and namespace
-            exchange.route,
-            exchange.backend,
-            endpoint.workload if endpoint is not None else None,
-            endpoint.namespace if endpoint is not None else None,
-            exchange.source_identity,
-            exchange.secured,
-        )
+        key = _key(exchange)
         outcome = self._by_key.get(key)
         if outcome is None:
             outcome = self._new_outcome(key, exchange)
-        flow = outcome.flow
-        seconds = exchange.ended - exchange.started
-        if seconds < 0.0:  # `max` would take ten times as long
-            seconds = 0.0
-        outcome.count += 1
-        flow.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
-        flow.seconds += seconds
-        flow.attempts += exchange.attempts
-        flow.request_bytes += exchange.request_bytes
-        flow.response_bytes += exchange.response_bytes
-        return flow
+        _count(outcome, exchange)
+        return outcome.flow
+
+    def observer(self, like: Exchange) -> Callable[[Exchange], object]:
+        """`observe`, for exchanges of the same kind as `like`: without looking up their series."""
+        key = _key(like)
+        if like.protocol == "tcp" or (self._full() and key not in self._by_key):
+            return self.observe  # of what counts as overflow, each one is counted
+        return partial(_count, self._by_key.get(key) or self._new_outcome(key, like))
 
     def opened(self, exchange: Exchange) -> None:
         """Count a connection, and follow its bytes until it closes."""
@@ -206,6 +192,37 @@ class Flows(Generic[T]):
             sent[id(one)] += exchange.request_bytes
             received[id(one)] += exchange.response_bytes
         return [(one, sent[id(one)], received[id(one)]) for one in self._connections.values()]
+
+
+def _key(exchange: Exchange) -> tuple[object, ...]:
+    """All that labels depend on; each of it is in `kinds.kind`, or follows from it."""
+    service, endpoint = exchange.service, exchange.endpoint
+    return (
+        exchange.status,
+        exchange.reason,
+        exchange.aborted,
+        exchange.direction,
+        service.authority if service is not None else None,  # says its name and namespace
+        exchange.route,
+        exchange.backend,
+        endpoint.workload if endpoint is not None else None,
+        endpoint.namespace if endpoint is not None else None,
+        exchange.source_identity,
+        exchange.secured,
+    )
+
+
+def _count(outcome: Outcome[T], exchange: Exchange) -> None:
+    flow = outcome.flow
+    seconds = exchange.ended - exchange.started
+    if seconds < 0.0:  # `max` would take ten times as long
+        seconds = 0.0
+    outcome.count += 1
+    flow.buckets[bisect_left(LATENCY_BUCKETS, seconds)] += 1
+    flow.seconds += seconds
+    flow.attempts += exchange.attempts
+    flow.request_bytes += exchange.request_bytes
+    flow.response_bytes += exchange.response_bytes
 
 
 def _values(exchange: Exchange) -> tuple[str, ...]:

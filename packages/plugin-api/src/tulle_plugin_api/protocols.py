@@ -151,6 +151,13 @@ class Exporter(ABC):
     def observe(self, exchange: Exchange) -> None:
         """An exchange ended. On the hot path: count, or queue a tuple; no I/O. Raising is counted; often, disables."""
 
+    def observer(self, like: Exchange) -> Callable[[Exchange], object]:
+        """What observes exchanges of the same kind as `like` (kinds.py says what that is), instead of `observe`.
+
+        Asked once for each kind, and again now and then. For what can be worked out once: which series, which words.
+        """
+        return self.observe
+
     def opened(self, exchange: Exchange) -> None:
         """A relayed connection (protocol "tcp") was opened; `observe` follows when it closes."""
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tulle_exporter_access_log import AccessLog, common_line, json_line, timestamp
 from tulle_plugin_api import Address, Endpoint, Exchange, ExporterContext, Service, load
+from tulle_plugin_api.kinds import kind
 from tulle_plugin_api.trace import Span
 
 NOW = datetime(2026, 11, 20, 19, 35, 0, 250_000, tzinfo=UTC).timestamp()
@@ -126,16 +127,43 @@ def test_a_line_tells_of_its_own_request_whatever_was_told_before(name, value):
     other = json_line(exchange(**{name: value}), NOW)
     assert json.loads(other) != json.loads(first)
     assert json_line(exchange(), NOW) == first
-    for known in (access_log._alike, access_log._paths, access_log._sources, access_log._hosts):
+    for known in (access_log._asked, access_log._paths, access_log._sources, access_log._hosts):
         known.clear()
     assert json_line(exchange(**{name: value}), NOW) == other
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {}, {"method": "POST"}, {"authority": "app-b"}, {"path": "/other"}, {"ended": 101.0}, {"request_bytes": 7},
+        {"response_bytes": 0}, {"source": Address("10.0.0.9", 40313)}, {"span": Span("a" * 32, "b" * 16)},
+    ],
+)  # fmt: skip
+def test_of_a_kind_whose_words_are_known_a_line_says_the_same(change, monkeypatch):
+    lines: list[bytes] = []
+    log = access_log.AccessLog(ExporterContext(write_line=lines.append))
+    monkeypatch.setattr(access_log.time, "time", lambda: NOW)
+    other = exchange(**change)
+    assert kind(other) == kind(exchange()), "the test shows nothing"
+    log.observer(exchange())(other)
+    log.observe(other)
+    assert lines == [json_line(other, NOW)] * 2
+
+
+@pytest.mark.parametrize("options", [{"sample": "0"}, {"format": "common"}])
+def test_of_a_kind_options_hold_too(options):
+    lines: list[bytes] = []
+    log = access_log.AccessLog(ExporterContext(options=options, write_line=lines.append))
+    log.observer(exchange())(exchange())
+    assert len(lines) == (0 if "sample" in options else 1)
+    assert not any(line.startswith(b"{") for line in lines)
 
 
 def test_what_is_remembered_of_lines_is_bounded():
     for number in range(1, 1000):
         source = Address(f"10.0.{number // 4}.9", number)
-        json_line(exchange(path=f"/{number}", source=source, route=f"default/r/{number}"), NOW)
-    for known in (access_log._alike, access_log._paths, access_log._sources, access_log._hosts):
+        json_line(exchange(path=f"/{number}", source=source, authority=f"app-{number}"), NOW)
+    for known in (access_log._asked, access_log._paths, access_log._sources, access_log._hosts):
         assert 0 < len(known) <= access_log.MOST_KNOWN
     json_line(exchange(path="/" + "x" * access_log.LONGEST_KNOWN), NOW)
     assert max(map(len, access_log._paths)) <= access_log.LONGEST_KNOWN

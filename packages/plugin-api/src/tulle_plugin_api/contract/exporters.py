@@ -5,7 +5,7 @@ Owns what the proxy relies on: `observe` takes any exchange, soon, and for ever;
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -14,6 +14,7 @@ from tulle_plugin_api.contract import exposition, samples
 from tulle_plugin_api.contract.judge import installed, not_installed
 from tulle_plugin_api.contract.sizes import reachable_bytes
 from tulle_plugin_api.exchange import Address, Exchange
+from tulle_plugin_api.kinds import Kind, kind
 from tulle_plugin_api.protocols import Exporter, ExporterContext, ExporterFactory
 
 CLOSING_SECONDS = 2.0
@@ -114,6 +115,29 @@ class ExporterContract:
         before = dict(vars(exchange))
         exporter.observe(exchange)
         assert vars(exchange) == before
+
+    def test_an_observer_of_a_kind_tells_what_observe_tells(
+        self, factory: ExporterFactory, option: Mapping[str, str]
+    ) -> None:
+        """The proxy asks for one observer a kind: lines where there were lines, and the same counts."""
+        told = []
+        for by_kind in (False, True):
+            lines: list[bytes] = []
+            exporter = factory(_context(option, lines))
+            observers: dict[Kind, Callable[[Exchange], object]] = {}
+            for number in [*range(20), *range(20)]:
+                for one in (_ended(number), _connection(number)):
+                    one.attempts = 1 + number % 3
+                    if one.protocol == "tcp":
+                        exporter.opened(one)
+                    if by_kind:
+                        if kind(one) not in observers:
+                            observers[kind(one)] = exporter.observer(one)
+                        observers[kind(one)](one)
+                    else:
+                        exporter.observe(one)
+            told.append((bool(lines), _counts(exporter)))
+        assert told[0] == told[1]
 
     def test_memory_is_bounded_whatever_arrives(self, exporter: Exporter, lines: list[bytes]) -> None:
         """Paths, hosts, clients, routes and backends that never come twice; a receiver that is away."""

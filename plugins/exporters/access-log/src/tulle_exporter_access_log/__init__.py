@@ -14,7 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
 from tulle_plugin_api import Address, Exchange, Exporter, ExporterContext, ExporterFactory, hookimpl
@@ -49,6 +49,17 @@ class AccessLog(Exporter):
             return
         self._write(self._format(exchange, time.time()))
 
+    def observer(self, like: Exchange) -> Callable[[Exchange], object]:
+        """Of exchanges like this one: what their lines have in common is put together once."""
+        if self._sample < 1 or self._format is not json_line:
+            return self.observe
+        words, write, now = _words(like), self._write, time.time
+
+        def alike(exchange: Exchange) -> None:
+            write(_line(exchange, now(), words))
+
+        return alike
+
     async def run(self) -> None:
         """Write the file, if there is one, until cancelled."""
         if self._file is not None:
@@ -72,8 +83,9 @@ class AccessLog(Exporter):
 #   source | source_identity destination service route backend endpoint pod attempts tls | trace_id span_id
 #
 # What is empty is left out. A line is put together from pieces of text between these bars. Requests are alike, so the
-# pieces are looked up: three by all that they say in one look-up, path and source each by itself, since a proxy meets
-# ever new ones. Only times and sizes are written anew each time, without an encoder: they are plain numbers.
+# pieces are not made each time: what follows from an exchange's kind is worked out once a kind (`AccessLog.observer`);
+# path, source, and method with authority are looked up, since a proxy meets ever new ones. Only times and sizes are
+# written anew each time, without an encoder: they are plain numbers.
 
 MOST_KNOWN = 128
 """Of each kind of piece that is remembered. When there are more, all are forgotten: what repeats is soon back."""
@@ -82,7 +94,7 @@ LONGEST_KNOWN = 256
 
 _encode = msgspec.json.Encoder().encode
 _C1 = re.compile("[\x80-\x9f]")
-_alike: dict[tuple[object, ...], tuple[str, str, str]] = {}
+_asked: dict[tuple[str, str], str] = {}
 _paths: dict[str, str] = {}
 _sources: dict[Address, str] = {}
 _hosts: dict[str, tuple[str, str]] = {}  # of `_sources`: each connection has another port, but few hosts connect
@@ -90,63 +102,55 @@ _hosts: dict[str, tuple[str, str]] = {}  # of `_sources`: each connection has an
 K = TypeVar("K")
 V = TypeVar("V")
 
+Words: TypeAlias = tuple[str, str, str]
+"""The pieces that exchanges of one kind have in common: before the method, after the path, after the source."""
+
 
 def json_line(exchange: Exchange, now: float) -> bytes:
     """One JSON object, without the line's end. `now`: the wall clock's seconds, as the exchange ends."""
+    return _line(exchange, now, _words(exchange))
+
+
+def _line(exchange: Exchange, now: float, words: Words) -> bytes:
+    begin, ended, way = words
     seconds = exchange.ended - exchange.started
     if seconds < 0.0:
         seconds = 0.0
-    endpoint, service, span, asked = exchange.endpoint, exchange.service, exchange.span, exchange.path
-    key = (
-        exchange.direction,
-        exchange.protocol,
-        exchange.method,
-        exchange.authority,
-        exchange.status,
-        exchange.reason,
-        exchange.aborted,
-        exchange.source_identity,
-        exchange.destination,
-        service.authority if service is not None else "",
-        exchange.route,
-        exchange.backend,
-        endpoint.address if endpoint is not None else NOWHERE,
-        endpoint.pod if endpoint is not None else "",
-        exchange.attempts,
-        exchange.secured,
-    )
-    begin, ended, way = _alike.get(key) or _kept(_alike, key, _new_pieces(*key))
-    path = _paths.get(asked)
-    if path is None:
-        path = _new_path(asked)
-    source = _sources.get(exchange.source)
-    if source is None:
-        source = _new_source(exchange.source)
+    asked, path, source = (exchange.method, exchange.authority), exchange.path, exchange.source
+    what = _asked.get(asked)
+    if what is None:
+        what = _kept(_asked, asked, _members(method=exchange.method, authority=exchange.authority))
+    where = _paths.get(path)
+    if where is None:
+        where = _new_path(path)
+    whence = _sources.get(source)
+    if whence is None:
+        whence = _new_source(source)
     sizes = ""
     if exchange.request_bytes:
         sizes = f',"request_bytes":{exchange.request_bytes}'
     if exchange.response_bytes:
         sizes = f'{sizes},"response_bytes":{exchange.response_bytes}'
+    span = exchange.span
     if span is not None:
         way += _members(trace_id=span.trace_id, span_id=span.span_id)
     return (
-        f'{{"time":"{timestamp(now - seconds)}"{begin}{path}{ended},"duration_ms":{seconds * 1000:.3f}{sizes}{source}'
-        f"{way}}}"
+        f'{{"time":"{timestamp(now - seconds)}"{begin}{what}{where}{ended},"duration_ms":{seconds * 1000:.3f}{sizes}'
+        f"{whence}{way}}}"
     ).encode()
 
 
-def _new_pieces(
-    direction: str, protocol: str, method: str, authority: str, status: int, reason: str, aborted: bool,
-    identity: str, destination: Address, service: str, route: str, backend: str, endpoint: Address, pod: str,
-    attempts: int, tls: bool,
-) -> tuple[str, str, str]:  # fmt: skip
-    begin = _members(direction=direction, protocol=protocol, method=method, authority=authority)
+def _words(exchange: Exchange) -> Words:
+    endpoint, service = exchange.endpoint, exchange.service
+    begin = _members(direction=exchange.direction, protocol=exchange.protocol)
     # as sent to the client, 0 where none was; a relayed connection has none. `reason`: why, where the proxy answered
-    ended = f',"status":{status}' if protocol != "tcp" else ""
-    ended += _members(reason=reason, aborted=aborted)
+    ended = f',"status":{exchange.status}' if exchange.protocol != "tcp" else ""
+    ended += _members(reason=exchange.reason, aborted=exchange.aborted)
     way = _members(
-        source_identity=identity, destination=_place(destination), service=service, route=route, backend=backend,
-        endpoint=_place(endpoint), pod=pod, attempts=attempts, tls=tls,
+        source_identity=exchange.source_identity, destination=_place(exchange.destination),
+        service=service.authority if service is not None else "", route=exchange.route, backend=exchange.backend,
+        endpoint=_place(endpoint.address) if endpoint is not None else "",
+        pod=endpoint.pod if endpoint is not None else "", attempts=exchange.attempts, tls=exchange.secured,
     )  # fmt: skip
     return begin, ended, way
 
@@ -176,9 +180,6 @@ def _members(**fields: object) -> str:
     """`,"name":value` for each that is not empty, and safe for a terminal."""
     text = _encode({name: value for name, value in fields.items() if value})[1:-1].decode()
     return "," + _C1.sub(lambda match: f"\\u{ord(match[0]):04x}", text) if text else ""
-
-
-NOWHERE = Address("", 0)
 
 
 def _place(address: Address) -> str:

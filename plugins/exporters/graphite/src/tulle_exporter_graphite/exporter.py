@@ -40,6 +40,10 @@ class Graphite(Pusher):
         """Count."""
         self._flows.observe(exchange)
 
+    def observer(self, like: Exchange) -> Callable[[Exchange], object]:
+        """Of exchanges like this one: their series are looked up once."""
+        return self._flows.observer(like)
+
     def opened(self, exchange: Exchange) -> None:
         """Count."""
         self._flows.opened(exchange)

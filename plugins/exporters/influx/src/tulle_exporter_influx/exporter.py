@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from tulle_plugin_api import Exchange, ExporterContext
 from tulle_plugin_api.flows import MAX_SERIES, Flows, Labels
@@ -48,6 +48,10 @@ class Influx(Pusher):
     def observe(self, exchange: Exchange) -> None:
         """Count."""
         self._flows.observe(exchange)
+
+    def observer(self, like: Exchange) -> Callable[[Exchange], object]:
+        """Of exchanges like this one: their series are looked up once."""
+        return self._flows.observer(like)
 
     def opened(self, exchange: Exchange) -> None:
         """Count."""

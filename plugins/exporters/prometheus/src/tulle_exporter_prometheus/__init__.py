@@ -6,7 +6,7 @@ Owns the metrics' names. Refuses to know the text format (exposition.py); counti
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tulle_plugin_api import Exchange, Exporter, ExporterContext, ExporterFactory, hookimpl
 from tulle_plugin_api.flows import MAX_SERIES, Flows, own
@@ -30,6 +30,10 @@ class Prometheus(Exporter):
     def observe(self, exchange: Exchange) -> None:
         """Count a request that ended, or a connection that closed."""
         self._flows.observe(exchange)
+
+    def observer(self, like: Exchange) -> Callable[[Exchange], object]:
+        """Of exchanges like this one: their series are looked up once."""
+        return self._flows.observer(like)
 
     def opened(self, exchange: Exchange) -> None:
         """Count a connection, and follow its bytes until it closes."""
