@@ -31,7 +31,7 @@ def versions() -> dict[str, str]:
     """By name. What cannot be found out is left out."""
     found = {
         "tulle": metadata.version("tulle-data-plane"),
-        "python": platform.python_version(),
+        "python": f"{platform.python_version()} ({sys.base_prefix})",
         "kernel": platform.release(),
         "processor": _processor(),
         "cores": str(os.cpu_count()),

@@ -71,8 +71,9 @@ TURN = 0.005
 """Seconds after which trio's other tasks get a turn, however much there is to do. Where a strand needs trio (it ends,
 or crosses to it), they get it at once: these two bound only how late trio's own timers and descriptors may be."""
 
-MOST_EVENTS = 128
-"""Events taken from the kernel at a time."""
+MOST_EVENTS = 32
+"""Events taken from the kernel at a time, hence in one turn: enough that calls in a row pay, and nothing that is to be
+sent waits for more than 31 others."""
 
 PASSES = range(2)
 """Of a turn: strands that were woken by others, such as a new connection's, are stepped in the same turn; those that
