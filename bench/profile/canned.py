@@ -8,6 +8,7 @@ earlier ones helps it. `same` makes all alike, as most load generators do. The c
 from __future__ import annotations
 
 import itertools
+from collections.abc import Awaitable, Callable
 from math import inf
 
 from tulle_plugin_api import Address
@@ -31,6 +32,10 @@ ENDPOINT = Address("10.10.0.1", 8080)
 _NUMBERS = itertools.count(1)
 
 
+OF_ONE_TURN = 16
+"""Requests."""
+
+
 class Client:
     """Sends `count` requests, each when asked for it, and then ends. Keeps the last answer."""
 
@@ -38,7 +43,9 @@ class Client:
     secured = False
     peer = Address("10.9.1.2", 40000)
 
-    def __init__(self, count: int, *, same: bool = False) -> None:
+    def __init__(self, count: int, *, same: bool = False, turn: Callable[[], Awaitable[None]] | None = None) -> None:
+        """`turn`: ends the driver's turn, every so many requests; None: all are of one turn."""
+        self.turn = turn
         self.patience = inf
         self.left = count
         self.step = 0 if same else 1
@@ -50,6 +57,8 @@ class Client:
         """The request; b"" when all were sent."""
         if not self.left:
             return b""
+        if self.turn is not None and self.left % OF_ONE_TURN == 0:
+            await self.turn()
         self.left -= 1
         self.number += self.step
         return REQUEST % self.number

@@ -138,7 +138,7 @@ class Assembly:
 
     async def serve(self, count: int) -> None:
         """So many requests of one connection. Raises AssertionError when one is not answered with 200."""
-        client = Client(count, same=self.same)
+        client = Client(count, same=self.same, turn=self.driver.turn)
         await self.driver.run(self.server.serve, client, b"", VIP, self.route)
         if client.answers != count or (count and not bytes(client.last).startswith(ANSWER[:12])):
             raise AssertionError(f"{client.answers} answers of {count}, the last {bytes(client.last)[:200]!r}")
