@@ -45,6 +45,8 @@ def test_ha_has_two_of_each_and_budgets(kubectl):
 
 
 def test_install_applies_in_order_and_waits(kubectl):
+    replaced = {"metadata": {"name": "former", "deletionTimestamp": "2026-11-22T01:54:00Z"}}
+    kubectl.answer(["get pods", 0, json.dumps({"items": [{"metadata": {"name": "new"}}, replaced]})])
     done = tulle("install", "--context", "there", "--timeout", "9")
     assert done.exit_code == 0, done.output
     calls = kubectl.calls
@@ -57,6 +59,8 @@ def test_install_applies_in_order_and_waits(kubectl):
         "delete --ignore-not-found -f -",
         "-n tulle-system rollout status deployment/tulle-control-plane --timeout=9s",
         "-n tulle-system rollout status deployment/tulle-admission-controller --timeout=9s",
+        "get pods -n tulle-system -l app=tulle-admission-controller -o json",
+        "-n tulle-system wait --for=delete pod/former --timeout=9s",  # it still injects the proxy of before
     ]
     assert set(kinds(calls[3][1])) == {"PodDisruptionBudget"}  # of an --ha that was before
     assert kinds(calls[0][1]) == ["Namespace", "CustomResourceDefinition"]

@@ -18,6 +18,7 @@ from tulle_cli.cluster.manifests import Object
 
 MANAGER = "tulle-install"
 NAMESPACE = "tulle-system"
+WEBHOOK = "tulle-admission-controller"
 TOLD = "tulle.dev/installed-with"
 
 
@@ -68,3 +69,13 @@ def put(kubectl: Kubectl, objects: list[Object], timeout: int, say: Callable[[st
         if each["kind"] == "Deployment":
             name, namespace = each["metadata"]["name"], each["metadata"]["namespace"]
             kubectl.stream(["-n", namespace, "rollout", "status", f"deployment/{name}", f"--timeout={timeout}s"])
+    _wait_for_the_last_word_of_former_webhooks(kubectl, timeout)
+
+
+def _wait_for_the_last_word_of_former_webhooks(kubectl: Kubectl, timeout: int) -> None:
+    """A rollout is complete while replicas that it replaced still drain, and reviews that they answer give pods the
+    proxy of before: who is told "done" and restarts deployments would get a mix. Raises KubectlFailed."""
+    pods = kubectl.get("pods", "-n", NAMESPACE, "-l", f"app={WEBHOOK}")["items"]
+    going = [f"pod/{each['metadata']['name']}" for each in pods if "deletionTimestamp" in each["metadata"]]
+    if going:
+        kubectl.run("-n", NAMESPACE, "wait", "--for=delete", *going, f"--timeout={timeout}s")
