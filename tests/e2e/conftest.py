@@ -46,21 +46,33 @@ def docker():
 
 
 @pytest.fixture(scope="session")
-def images(docker):
-    """The images, built from this source. TULLE_E2E_IMAGES=built: they are there already."""
-    if os.environ.get("TULLE_E2E_IMAGES") != "built":
-        done = subprocess.run([ROOT / "scripts/images"], capture_output=True, text=True, check=False, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        print("\n" + done.stdout, end="")
+def build(docker):
+    """The build of the images, begun; `images` waits for it. None: TULLE_E2E_IMAGES=built, they are there already."""
+    if os.environ.get("TULLE_E2E_IMAGES") == "built":
+        yield None
+        return
+    pipe = subprocess.PIPE
+    with subprocess.Popen([ROOT / "scripts/images"], stdout=pipe, stderr=pipe, text=True, cwd=ROOT) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def images(build):
+    """The images, built from this source."""
+    if build is not None:
+        said, problems = build.communicate()
+        assert build.returncode == 0, problems
+        print("\n" + said, end="")
     return [f"tulle/{target}:{TAG}" for target in TARGETS]
 
 
 @pytest.fixture(scope="session")
-def cluster(request, images):
-    """A kind cluster with the images in it."""
+def cluster(request, build):
+    """A kind cluster with the images in it; it comes up while they are built."""
     if problem := missing("docker", "kind", "kubectl"):
         pytest.skip(f"NOT TESTED: {problem}; scripts/e2e says how to get them")
     made = request.getfixturevalue("kind_cluster")
+    images = request.getfixturevalue("images")
     subprocess.run(["kind", "load", "docker-image", "--name", made.name, *images], check=True, capture_output=True)
     return made
 

@@ -105,12 +105,15 @@ def tulle(kubectl, *arguments):
 
 def ours(kubectl):
     """Everything in the cluster that is named after Tulle, of every kind that can be listed."""
-    found = set()
-    for kind in kubectl("api-resources", "--verbs=list", "-o", "name").split():
-        if kind.partition(".")[0] not in NOT_LOOKED_AT:
-            _, output = kubectl.run("get", kind, "-A", "-o", "name")
-            found |= {line for line in output.split() if "/" in line and "tulle" in line}
-    return found
+
+    def everything():
+        kinds = kubectl("api-resources", "--verbs=list", "-o", "name").split()
+        looked_at = ",".join(kind for kind in kinds if kind.partition(".")[0] not in NOT_LOOKED_AT)
+        found = kubectl.said("get", looked_at, "-A", "-o", "name")[1].split()  # some may be named, and not be listed
+        return found if "namespace/default" in found else []
+
+    found = kubectl.until(everything, "all that the cluster has is listed", times=30)
+    return {each for each in found if "/" in each and "tulle" in each}
 
 
 def documents(text):
