@@ -12,18 +12,19 @@ PLAIN = b"Host: a\r\nAccept: */*\r\n\r\n"
 
 def test_kept_when_it_comes_a_second_time_and_found_the_third():
     memory = Memory(REQUEST_FIELDS)
-    first = memory.facts(PLAIN, DEFAULT_LIMITS)
+    first, _ = memory.facts(PLAIN, DEFAULT_LIMITS)
     assert len(memory) == 0
-    second = memory.facts(bytes(bytearray(PLAIN)), DEFAULT_LIMITS)
+    second, block = memory.facts(bytes(bytearray(PLAIN)), DEFAULT_LIMITS)
+    assert block == PLAIN[:-2]
     assert len(memory) == 1
-    assert memory.facts(bytes(bytearray(PLAIN)), DEFAULT_LIMITS) is second is not first
+    assert memory.facts(bytes(bytearray(PLAIN)), DEFAULT_LIMITS)[0] is second is not first
 
 
 def test_one_byte_of_difference_is_another_section():
     memory = Memory(REQUEST_FIELDS)
     for _ in range(3):
-        assert memory.facts(PLAIN, DEFAULT_LIMITS).host == "a"
-        assert memory.facts(PLAIN.replace(b"a\r", b"b\r"), DEFAULT_LIMITS).host == "b"
+        assert memory.facts(PLAIN, DEFAULT_LIMITS)[0].host == "a"
+        assert memory.facts(PLAIN.replace(b"a\r", b"b\r"), DEFAULT_LIMITS)[0].host == "b"
 
 
 @pytest.mark.parametrize("field", [b"Authorization", b"cookie", b"Proxy-Authorization", b"X-API-Key"])
@@ -68,8 +69,8 @@ def test_it_stays_small_and_goes_on_learning():
     for number in range(200, 2000):
         memory.facts(b"Host: a\r\nA: %d\r\n\r\n" % number, DEFAULT_LIMITS)
         assert memory.pending <= 64
-    kept = memory.facts(PLAIN, DEFAULT_LIMITS), memory.facts(PLAIN, DEFAULT_LIMITS)
-    assert memory.facts(PLAIN, DEFAULT_LIMITS) is kept[1]
+    kept = [memory.facts(PLAIN, DEFAULT_LIMITS)[0] for _ in range(2)]
+    assert memory.facts(PLAIN, DEFAULT_LIMITS)[0] is kept[1]
 
 
 def test_headers_of_one_message_are_not_those_of_the_next():
@@ -86,4 +87,6 @@ def test_a_hit_says_what_reading_says():
     section = b"Host: a\r\nConnection: close, x\r\nX: 1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     fresh = read_section(section, REQUEST_FIELDS, DEFAULT_LIMITS)
     for _ in range(4):
-        assert vars(memory.facts(section, DEFAULT_LIMITS)) == vars(fresh)
+        facts, block = memory.facts(section, DEFAULT_LIMITS)
+        assert all(getattr(facts, name) == getattr(fresh, name) for name in fresh.__slots__)
+        assert block == fresh.block

@@ -11,7 +11,8 @@ from tulle_data_plane.wire.errors import REASONS
 
 FILES = sorted(Path(tulle_data_plane.wire.__file__).parent.glob("*.py"))
 MAY_IMPORT = {
-    "__future__", "collections", "dataclasses", "enum", "functools", "http", "re", "tulle_plugin_api", "typing",
+    "__future__", "collections", "dataclasses", "enum", "functools", "http", "operator", "re", "tulle_plugin_api",
+    "typing",
 }  # fmt: skip
 
 

@@ -2,16 +2,18 @@
 
 A client on a keep-alive connection sends the same head with many requests, byte for byte, or at least the same fields,
 and a service answers with the same. To find bytes that were seen before costs one hash of them, a small part of
-reading them anew. Two sizes are remembered: whole heads (request.RequestParser, response.ResponseParser), and, where
-a path or a status differs, the section of fields after the first line (Memory).
+reading them anew. Three sizes are remembered: whole heads (request.RequestParser, response.ResponseParser), and, where
+a path or a status differs, the section of fields after the first line (Memory); and where an id or a date in it
+differs, what stays of it (shapes).
 
 What makes that safe:
 - The key is all the bytes, compared one by one, and what they mean depends on nothing else: a hit can not be wrong.
 - Only what was accepted is kept. What was refused is judged anew each time.
 - Memory is bounded: `most` keys of at most 2 KiB, so about 1 MiB when full. A key is kept only when it comes a second
-  time: heads with an id or a time in them, which never come back, leave nothing but the hash of their bytes.
+  time: heads with an id or a time in them, which never come back, leave nothing but the hash of their bytes. Of them
+  every fourth may become a shape, or widen one: 128 at most, so another 1 MiB when all are of the largest.
 - Nothing that lets anyone in stays in memory after its request: heads with Authorization, Cookie and the like are not
-  kept (`Facts.secret`).
+  kept (`Facts.secret`), nor are such values in a shape.
 - Python's hash of bytes has a secret key, so nobody can choose heads that collide.
 """
 
@@ -22,9 +24,12 @@ from typing import Generic, TypeVar
 
 from tulle_data_plane.wire.facts import Facts, read_section
 from tulle_data_plane.wire.limits import Limits
+from tulle_data_plane.wire.shapes import Shapes
 
 LARGEST = 2048
 """Bytes of a key."""
+
+_join = b"".join
 
 V = TypeVar("V")
 
@@ -71,18 +76,39 @@ class Repeats(Generic[V]):
 class Memory(Repeats[Facts]):
     """Facts by header section. One for requests, one for answers."""
 
-    __slots__ = ("_finder",)
+    __slots__ = ("_finder", "_shapes_of", "shapes")
 
     def __init__(self, finder: re.Pattern[bytes], most: int = 512) -> None:
         super().__init__(most)
         self._finder = finder
+        self.shapes = Shapes()
+        self._shapes_of = self.shapes.get
 
-    def facts(self, section: bytes, limits: Limits) -> Facts:
-        """What the section means; raises ProtocolError as `read_section` does."""
+    def facts(self, section: bytes, limits: Limits) -> tuple[Facts, bytes]:
+        """What the section means, and its end-to-end fields; raises ProtocolError as `read_section` does."""
+        shapes = self._shapes_of(len(section))
+        if shapes is not None:
+            for shape in shapes:
+                # In latin-1 all that is printable may be in a value (grammar.VALUE), and no line break or other control
+                # character is; a tab and the like, which may be in one, are read the long way.
+                if (
+                    shape.fixed(section) == shape.same
+                    and _join(shape.values(section)).decode("latin-1").isprintable()
+                    and shape.count <= limits.fields
+                ):
+                    block = section[:-2] if shape.kept is None else _join(shape.kept(section))
+                    return shape.facts if shape.steady else shape.facts_of(section), block
         found = self.known.get(section)
         if found is not None and found.count <= limits.fields:
-            return found
+            return found, found.block
         facts = read_section(section, self._finder, limits)
         if not facts.secret:
             self.note(section, facts)
-        return facts
+        if len(section) <= LARGEST:
+            self.shapes.learn(section, facts)
+        return facts, facts.block
+
+    def clear(self) -> None:
+        """Forget everything."""
+        super().clear()
+        self.shapes.clear()

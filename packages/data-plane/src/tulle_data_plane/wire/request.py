@@ -35,12 +35,12 @@ def parse_request(head: bytes, limits: Limits = DEFAULT_LIMITS) -> RequestHead:
         if error is not None:
             raise error
     try:
-        facts = _facts(head[section_start:], limits)
+        facts, block = _facts(head[section_start:], limits)
     except ProtocolError as error:
         raise line_fault(head, 0, len(head), limits.request_line, "uri-too-long") or error from None
     method, target = raw_method.decode(), raw_target.decode()
     if minor == b"0":
-        return _version_10(method, target, facts)
+        return _version_10(method, target, facts, block)
     host = facts.host
     if host is None:  # RFC 9112 section 3.2: a server MUST answer 400 to a 1.1 request without Host
         raise ProtocolError("bad-host", "no Host field in an HTTP/1.1 request")
@@ -50,14 +50,14 @@ def parse_request(head: bytes, limits: Limits = DEFAULT_LIMITS) -> RequestHead:
     else:
         path, host = resolve(method, target, host)
         if method == "CONNECT":
-            return _connect(target, host, "1.1", facts.block, facts)
+            return _connect(target, host, "1.1", block, facts)
     return RequestHead(
         method,
         target,
         path,
         host,
         "1.1",
-        facts.block,
+        block,
         framing,
         not facts.close,  # RFC 9112 section 9.3
         facts.upgrade,
@@ -86,7 +86,7 @@ class RequestParser:
         return parsed
 
 
-def _version_10(method: str, target: str, facts: Facts) -> RequestHead:
+def _version_10(method: str, target: str, facts: Facts, block: bytes) -> RequestHead:
     """HTTP/1.0: no chunked coding, no Upgrade, no Expect, Host optional, and never keep-alive.
 
     RFC 9112 section 9.3: a proxy does not keep a connection with a 1.0 client, whose "keep-alive" may have been passed
@@ -95,7 +95,7 @@ def _version_10(method: str, target: str, facts: Facts) -> RequestHead:
     if facts.framing.kind == CHUNKED:  # RFC 9112 section 6.1: treat the framing as faulty
         raise ProtocolError("bad-transfer-encoding", "HTTP/1.0 has no Transfer-Encoding")
     path, authority = resolve(method, target, facts.host)
-    block = without_fields(facts.block, [b"expect"])  # RFC 9110 section 10.1.1: ignored in 1.0, and not passed on
+    block = without_fields(block, [b"expect"])  # RFC 9110 section 10.1.1: ignored in 1.0, and not passed on
     if facts.host is None:  # whoever forwards this in HTTP/1.1 needs one, even an empty one (RFC 9112 section 3.2)
         block = b"Host: " + authority.encode("ascii") + b"\r\n" + block
     if method == "CONNECT":

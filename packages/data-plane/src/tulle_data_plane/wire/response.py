@@ -37,17 +37,16 @@ def parse_response(
         if error is not None:
             raise error
     try:
-        facts = _facts(head[section_start:], limits)
+        facts, block = _facts(head[section_start:], limits)
     except ProtocolError as error:
         raise line_fault(head, 0, len(head), limits.request_line, "bad-status-line") or error from None
     status = int(raw_status)
-    block = facts.block
     framing = facts.framing
     if minor == b"0" and framing.kind == CHUNKED:  # RFC 9112 section 6.1: treat the framing as faulty
         raise ProtocolError("bad-transfer-encoding", "HTTP/1.0 has no Transfer-Encoding")
     # RFC 9112 section 6.3, in its order: first what never has a body, whatever the fields say.
     if status < 200 or status == 204:
-        block = _without_length(facts, status)
+        block = _without_length(facts, block, status)
         framing = NO_BODY
     elif request_method == "HEAD" or status == 304:
         framing = NO_BODY  # Content-Length tells how long the body would have been, and is passed on
@@ -108,7 +107,7 @@ def _agreed(upgrade: str, asked: str) -> str:
     return upgrade
 
 
-def _without_length(facts: Facts, status: int) -> bytes:
+def _without_length(facts: Facts, block: bytes, status: int) -> bytes:
     """1xx and 204 have no body and no framing (RFC 9110 section 8.6, RFC 9112 section 6.1).
 
     "Content-Length: 0" is a common slip and harmless: it is taken off. Any other framing means that the server
@@ -116,12 +115,12 @@ def _without_length(facts: Facts, status: int) -> bytes:
     """
     framing: Framing = facts.framing
     if framing.kind == NONE:
-        return facts.block
+        return block
     if framing.kind == CHUNKED:
         raise ProtocolError("bad-transfer-encoding", f"a {status} has no body and no Transfer-Encoding")
     if framing.length:
         raise ProtocolError("bad-content-length", f"a {status} has no body, this one says {framing.length} bytes")
-    return without_fields(facts.block, [b"content-length"])
+    return without_fields(block, [b"content-length"])
 
 
 def _no_answer_instead(facts: Facts) -> None:
