@@ -86,6 +86,9 @@ class Memory(Repeats[Facts]):
 
     def facts(self, section: bytes, limits: Limits) -> tuple[Facts, bytes]:
         """What the section means, and its end-to-end fields; raises ProtocolError as `read_section` does."""
+        found = self.known.get(section)
+        if found is not None and found.count <= limits.fields:
+            return found, found.block
         shapes = self._shapes_of(len(section))
         if shapes is not None:
             for shape in shapes:
@@ -98,9 +101,6 @@ class Memory(Repeats[Facts]):
                 ):
                     block = section[:-2] if shape.kept is None else _join(shape.kept(section))
                     return shape.facts if shape.steady else shape.facts_of(section), block
-        found = self.known.get(section)
-        if found is not None and found.count <= limits.fields:
-            return found, found.block
         facts = read_section(section, self._finder, limits)
         if not facts.secret:
             self.note(section, facts)
