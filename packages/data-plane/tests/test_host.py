@@ -115,6 +115,19 @@ async def test_who_cannot_say_how_is_told_as_of_any_and_it_counts_as_a_failure(m
         assert m.counter("exporter_failures_total") == 1
 
 
+async def test_who_never_can_say_how_is_disabled(mesh, harness):
+    async with mesh() as m:
+        exporter = OfKinds(ValueError("x"))
+        m.host.add_exporter("kinds", exporter)
+        for number in range(MAX_OBSERVER_FAILURES + 20):
+            exchange = Exchange()
+            exchange.route = f"default/route/{number}"
+            for _ in range(2):
+                m.host.ended(exchange)
+        assert len(exporter.asked) == MAX_OBSERVER_FAILURES
+        assert len(exporter.plain) == 2 * (MAX_OBSERVER_FAILURES - 1)
+
+
 async def test_a_keyboard_interrupt_is_not_an_exporters_failure(mesh, harness):
     async with mesh() as m:
         m.host.add_exporter("bad", Raising(KeyboardInterrupt()))

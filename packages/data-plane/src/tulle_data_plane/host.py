@@ -286,6 +286,7 @@ class Host:
                 except BaseException as error:
                     self._failed(observer.name, error)
             told.append((observer, tell))
+        told = [pair for pair in told if pair[0] in self._observers]  # without who was disabled for it just now
         if len(self._kinds) >= MAX_KINDS:
             self._kinds.clear()
         self._kinds[key] = told
