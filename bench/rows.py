@@ -108,6 +108,8 @@ def _idle(subject: Subject, seconds: float, _: Samples) -> Sample:
     return memory.idle_connections(subject)
 
 
+BODIES = (*PROXIES, "direct")
+"""Client and backend share a core: what they reach without a proxy is the most that any can."""
 LATENCY = (*PROXIES, *QUIET, "floor", "direct")
 REDIRECTED = (*ALL, "envoy-redirected")
 MESHES = ("tulle-mesh", "envoy-mesh")
@@ -130,10 +132,10 @@ ROWS: tuple[Row, ...] = (
         subjects=LATENCY, seconds=3.0, needs=("keepalive-16",), saturates=False),
     Row("new-connections", "a new connection for each request", _keep_alive(16, fresh=True), (CPU, RATE),
         subjects=(*PROXIES, "envoy-redirected"), quick=PROXIES),
-    Row("get-1m", "GET of 1 MiB", _get, (CPU, RATE), subjects=PROXIES, quick=PROXIES),
-    Row("post-1m", "POST of 1 MiB", _post, (CPU, RATE), subjects=PROXIES),
+    Row("get-1m", "GET of 1 MiB", _get, (CPU, RATE), subjects=BODIES, quick=PROXIES),
+    Row("post-1m", "POST of 1 MiB", _post, (CPU, RATE), subjects=BODIES),
     Row("stream-64m", "GET of 64 MiB", _stream, (CPU, RATE, GROWTH), subjects=PROXIES, saturates=False),
-    Row("opaque-bulk", "opaque TCP, bulk", _raw, (CPU, RATE), subjects=PROXIES, http=False),
+    Row("opaque-bulk", "opaque TCP, bulk", _raw, (CPU, RATE), subjects=BODIES, http=False),
     Row("opaque-ping-pong", "opaque TCP, 64 bytes there and back", _ping_pong, (CPU, RATE, P50), subjects=PROXIES,
         saturates=False, http=False),
     Row("two-hops-1", "two hops, keep-alive, 1 connection", _keep_alive(1), (CPU, RATE, P50), subjects=MESHES,

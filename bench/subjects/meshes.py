@@ -96,7 +96,6 @@ class Direct(Subject):
     """No proxy: the client's and the backend's own part of a latency."""
 
     title = "no proxy"
-    serves = (APP,)
 
     def start(self) -> None:
         """Nothing to start."""
