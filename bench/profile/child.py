@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 
 import trio
-from tulle_data_plane.driver import Clock
+from tulle_data_plane.clock import Clock
 from tulle_data_plane.log import set_up
 from tulle_plugin_api import Plugins, load
 

@@ -8,13 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 
 import pytest
 
 from tests.e2e.meshed import FULL, ROOT, Load, load, ours, tulle
+from tests.previous import unpack
 
-PREVIOUS = (ROOT / "proto/previous.commit").read_text().strip()
 OLD, NEW = "0.0.9", "0.1.0"
 PROGRAMS = ("init", "proxy", "control-plane", "admission-controller")
 
@@ -24,15 +23,9 @@ pytestmark = pytest.mark.skipif(not FULL, reason="FULL=1: it builds the images o
 @pytest.fixture
 def previous(docker, cluster, tmp_path):
     """Runs the version before's own `tulle`; its images are in the cluster."""
-    archive, source = tmp_path / "source.tar", tmp_path / "source"
-    taken = subprocess.run(
-        ["git", "archive", "-o", archive, PREVIOUS, "packages", "plugins", "deploy"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if taken.returncode:
-        pytest.skip(f"NOT TESTED: the version before, {PREVIOUS}, is not in this clone: {taken.stderr.strip()}")
-    with tarfile.open(archive) as opened:
-        opened.extractall(source, filter="data")
+    source = tmp_path / "source"
+    source.mkdir()
+    unpack(source, "packages", "plugins", "deploy")
     renamed = [*source.glob("deploy/**/*.yaml"), *source.glob("packages/*/src/*/__init__.py"),
                *source.glob("packages/admission-controller/src/*/names.py")]  # fmt: skip
     assert sum(map(_renamed, renamed)) >= 5

@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from pathlib import Path
 
@@ -17,9 +16,9 @@ import yaml
 from tulle_data_plane import __version__
 
 from tests.acceptance.lab import Lab
+from tests.previous import unpack
 
 ROOT = Path(__file__).parents[2]
-PREVIOUS = (ROOT / "proto/previous.commit").read_text().strip()
 OWN_VERSION = "tulle_data_plane/__init__.py"
 REQUESTS = 60
 ASK = """
@@ -39,15 +38,7 @@ def previous():
     with tempfile.TemporaryDirectory(prefix=".previous-", dir=ROOT) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        archive = folder / "source.tar"
-        taken = subprocess.run(
-            ["git", "archive", "-o", archive, PREVIOUS, "packages", "plugins"],
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if taken.returncode:
-            pytest.skip(f"NOT TESTED: the version before, {PREVIOUS}, is not in this clone: {taken.stderr.strip()}")
-        with tarfile.open(archive) as source:
-            source.extractall(folder, filter="data")
+        unpack(folder, "packages", "plugins")
         (about,) = folder.glob(f"packages/*/src/{OWN_VERSION}")
         text = about.read_text()
         assert '__version__ = "' in text

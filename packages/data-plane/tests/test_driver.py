@@ -9,8 +9,9 @@ import time
 import pytest
 import trio
 import trio.testing
+from tulle_data_plane.clock import Clock
 from tulle_data_plane.deadlines import TICK
-from tulle_data_plane.driver import Clock, Driver, Signal, Watch
+from tulle_data_plane.driver import Driver, Signal, Watch
 
 
 class Half:

@@ -22,7 +22,7 @@ them something to do. There are two kinds:
 the answers are on their way (`after`), such as telling exporters of them. A system call costs more than
 its own time: what the processor has cached of this program, its address translations above all, is gone after it. So
 a turn makes its calls one after the other, where they throw out nothing, and not each between two pieces of Python:
-with 16 busy connections a request costs a quarter less. The strands' side of it is `TcpChannel.recv` and `ask`.
+with 16 busy connections a request costs a third less. The strands' side of it is `TcpChannel.recv` and `ask`.
 
     epoll: 3 are ready --> recv recv recv --> step A, B, C --> send send send --> after --> epoll ...
 
@@ -43,7 +43,6 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from math import inf
@@ -51,10 +50,11 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
+from tulle_data_plane.clock import now_by_trio
 from tulle_data_plane.deadlines import Deadline, Expired, Wheel
 from tulle_data_plane.strands import PARK, PARKED, Child, Signal, Stopped, Strand, Watch
 
-__all__ = ["PARKED", "Child", "Clock", "Deadline", "Driver", "Expired", "Signal", "Stopped", "Strand", "Watch"]
+__all__ = ["PARKED", "Child", "Deadline", "Driver", "Expired", "Signal", "Stopped", "Strand", "Watch"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -110,7 +110,7 @@ class Driver:
         # the loop outlives the strands that were spawned: only it can step them to their end when they are cancelled
         async with trio.open_nursery() as outer:
             last = trio.CancelScope(shield=True)
-            self.now = _now()
+            self.now = now_by_trio()
             self.time = self.now()
             outer.start_soon(self._loop, last)
             try:
@@ -401,27 +401,3 @@ def _begun(strand: Strand) -> bool:
 
 class _Woken(Exception):
     """A sleep is over."""
-
-
-class Clock(trio.abc.Clock):
-    """trio's usual clock without its random offset: `trio.run(..., clock=Clock())`.
-
-    The time is asked for eight times a request. Here the answer is `time.perf_counter` itself, and no call in Python.
-    """
-
-    def start_clock(self) -> None:
-        """It runs."""
-
-    def current_time(self) -> float:
-        """Seconds."""
-        return time.perf_counter()
-
-    def deadline_to_sleep_time(self, deadline: float) -> float:
-        """Seconds from now."""
-        return deadline - time.perf_counter()
-
-
-def _now() -> Callable[[], float]:
-    """The time by trio's clock, in the cheapest way."""
-    clock = trio.lowlevel.current_clock()
-    return time.perf_counter if isinstance(clock, Clock) else clock.current_time

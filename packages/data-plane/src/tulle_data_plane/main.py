@@ -16,7 +16,7 @@ import trio
 from tulle_plugin_api import load
 
 from tulle_data_plane import __version__, lean
-from tulle_data_plane.driver import Clock
+from tulle_data_plane.clock import Clock
 from tulle_data_plane.log import say, set_up
 from tulle_data_plane.proxy import Proxy
 from tulle_data_plane.settings import BadSettings, from_environment

@@ -89,11 +89,12 @@ class Telemetry:
         """`observe`, for exchanges of the same kind as `like` (tulle_plugin_api.kinds): their row is looked up once."""
         if like.protocol == "tcp" or like.route == PROBE_ROUTE or _from_outside(like):
             return self.observe
-        key, series, row = _http_key(like), self._http, self._http.get(_http_key(like))
+        key, series = _http_key(like), self._http
+        row: Requests | None = None
 
         def alike(exchange: Exchange) -> None:
             nonlocal series, row
-            if row is None or series is not self._http:  # a report has been made: rows begin anew
+            if row is None or series is not self._http:  # the first, or a report has been made and rows begin anew
                 series = self._http
                 row = series.get(key) or self._new_requests(key, exchange)
             _count(row, exchange)

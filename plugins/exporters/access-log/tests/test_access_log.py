@@ -159,6 +159,14 @@ def test_of_a_kind_options_hold_too(options):
     assert not any(line.startswith(b"{") for line in lines)
 
 
+def test_of_a_kind_that_failed_each_is_logged_though_few_others_are():
+    lines: list[bytes] = []
+    log = access_log.AccessLog(ExporterContext(options={"sample": "0"}, write_line=lines.append))
+    for bad in (exchange(status=503), exchange(aborted=True), exchange(status=0)):
+        log.observer(bad)(bad)
+    assert len(lines) == 3
+
+
 def test_what_is_remembered_of_lines_is_bounded():
     for number in range(1, 1000):
         source = Address(f"10.0.{number // 4}.9", number)

@@ -134,7 +134,7 @@ class TcpChannel:
     async def ask(self, data: bytes) -> bytes:
         """As Channel.ask. The driver sends `data` at the end of its turn, and steps us when it has received."""
         watch = self.watch
-        before = watch.taken
+        before = watch.taken  # (a name of its own, or mypy believes that it stays None while we wait)
         if watch.readable or watch.hung_up or before is not None or len(data) > AT_ONCE:
             return await self._ask_at_once(data)
         watch.reader = watch.driver.current or watch.driver.current_strand()

@@ -13,7 +13,8 @@ What makes that safe:
   time: heads with an id or a time in them, which never come back, leave nothing but the hash of their bytes. Of them
   every fourth may become a shape, or widen one: 128 at most, so another 1 MiB when all are of the largest.
 - Nothing that lets anyone in stays in memory after its request: heads with Authorization, Cookie and the like are not
-  kept (`Facts.secret`), nor are such values in a shape.
+  kept (`Facts.secret`), nor are such values in a shape. A shape does keep an example's other values, so that an id in a
+  field that is not known to be a secret (`facts.SECRETS`) can be among them until the shape is widened or forgotten.
 - Python's hash of bytes has a secret key, so nobody can choose heads that collide.
 """
 

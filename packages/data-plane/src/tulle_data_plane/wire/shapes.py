@@ -104,7 +104,7 @@ def _blank(line: bytes) -> bytes:
 
 
 class Shapes:
-    """Shapes by the length of their sections. Bounded: `most` shapes of sections of up to `largest` bytes."""
+    """Shapes by the length of their sections. Bounded: `most` shapes, of sections that memory.py bounds (LARGEST)."""
 
     __slots__ = ("_by_length", "_most", "_total", "_unlearned", "get")
 

@@ -51,12 +51,14 @@ class AccessLog(Exporter):
 
     def observer(self, like: Exchange) -> Callable[[Exchange], object]:
         """Of exchanges like this one: what their lines have in common is put together once."""
-        if self._sample < 1 or self._format is not json_line:
+        if self._format is not json_line:
             return self.observe
         words, write, now = _words(like), self._write, time.time
+        sample = 1.0 if like.failed else self._sample  # whether one has failed is part of its kind
 
         def alike(exchange: Exchange) -> None:
-            write(_line(exchange, now(), words))
+            if sample >= 1 or self._random.random() < sample:
+                write(_line(exchange, now(), words))
 
         return alike
 
