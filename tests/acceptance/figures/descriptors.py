@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.acceptance.figure import Figure, Outcome, judged
+from tests.acceptance.figure import ByTime, Figure, Outcome, judged
 from tests.acceptance.lone import LONE, lone_proxy
 from tests.acceptance.mesh import Mesh
 from tests.acceptance.words import at_the_baseline
@@ -46,11 +46,11 @@ def _descriptors(mesh: Mesh) -> Outcome:
         f"{sum(report['went_wrong'].values())} failed of {report['went_on']} on an open connection; "
         f"new ones served {report['recovered_seconds']:.2f} s after",
         (report["descriptors"] >= FOR_TRAFFIC and report["waiting"] > 0, "they were not used up: nothing was shown"),
-        (busy <= BUSY, f"more than {BUSY:g}%: it spins"),
-        (report["looks"] > 0 and slowest <= ANSWER, f"the admin port took longer than {ANSWER:g} s"),
+        (busy <= BUSY, ByTime(f"more than {BUSY:g}%: it spins")),
+        (report["looks"] > 0 and slowest <= ANSWER, ByTime(f"the admin port took longer than {ANSWER:g} s")),
         (report["statuses"].keys() <= ALLOWED, f"answered otherwise: {report['statuses']}"),
         (not report["went_wrong"] and report["went_on"] > 0, f"on an open connection: {report['went_wrong']}"),
-        (report["recovered_seconds"] <= RECOVERS, f"it took longer than {RECOVERS:g} s to recover"),
+        (report["recovered_seconds"] <= RECOVERS, ByTime(f"it took longer than {RECOVERS:g} s to recover")),
         at_the_baseline(report["before"], report["after"]),
     )
 

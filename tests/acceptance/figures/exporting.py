@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 
-from tests.acceptance.figure import Figure, Outcome, judged
+from tests.acceptance.figure import ByTime, Figure, Outcome, judged
 from tests.acceptance.lone import lone_proxy
 from tests.acceptance.mesh import Mesh
 from tests.acceptance.metrics import Samples
@@ -92,8 +92,8 @@ def _away(mesh: Mesh) -> Outcome:
         f"{REQUESTS * (ROUNDS - FULL_AFTER)} requests with full queues; dropped and counted: {words}",
         (failed == 0, f"{failed} failed"),
         (min(received.values()) > 0, f"the receivers that were there got {received}"),
-        (slower <= MOST_SLOWER, f"p50: more than {MOST_SLOWER}"),
-        (more <= MOST_WORK, f"CPU time: more than {MOST_WORK}"),
+        (slower <= MOST_SLOWER, ByTime(f"p50: more than {MOST_SLOWER}")),
+        (more <= MOST_WORK, ByTime(f"CPU time: more than {MOST_WORK}")),
         (grown <= MOST_BYTES, f"more than {megabytes(MOST_BYTES)}"),
         (all(dropped[name] > 0 for name in DROPPING), f"nothing counted as dropped by {DROPPING}: {dropped}"),
         (not silent, f"neither drops nor failures counted by {silent}"),

@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 
-from tests.acceptance.figure import Figure, Impossible, Outcome, judged
+from tests.acceptance.figure import ByTime, Figure, Impossible, Outcome, judged
 from tests.acceptance.figures.balancing import failed
 from tests.acceptance.mesh import Mesh
 from tests.acceptance.targets import Made, Report, Targets, asking, leave
@@ -94,8 +94,8 @@ def _rate_limit(mesh: Mesh) -> Outcome:
         f"{good} admitted and {refused} refused of {report['requests']} in {report['seconds']:.2f} s: {off:+.2%}",
         (good == came, f"{came} came to the endpoints"),
         (good + refused == report["requests"], f"answered otherwise: {report['statuses']}"),
-        (report["requests"] > (TIMES - 0.5) * right, "the load was less than 3x"),
-        (abs(off) <= 0.02, "more than 2% off"),
+        (report["requests"] > (TIMES - 0.5) * right, ByTime("the load was less than 3x")),
+        (abs(off) <= 0.02, ByTime("more than 2% off")),
     )
 
 
@@ -134,8 +134,8 @@ def _mirror(mesh: Mesh) -> Outcome:
         *(failed(each, all_asked) for each in (plain, mirrored, beside, hanging)),
         (came[1] == REQUESTS, f"{came[1]} came to the original's endpoint"),
         (abs(share - COPIES) <= 1, "more than a point away from 50%"),
-        (ratios[0] <= 1.05, "it delays the original"),
-        (ratios[1] <= 1.05, "a target that hangs delays the original"),
+        (ratios[0] <= 1.05, ByTime("it delays the original")),
+        (ratios[1] <= 1.05, ByTime("a target that hangs delays the original")),
     )
 
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from typing import Any
 
-from tests.acceptance.figure import Figure, Impossible, Outcome, judged
+from tests.acceptance.figure import ByTime, Figure, Impossible, Outcome, judged
 from tests.acceptance.mesh import Mesh
 
 EXAMPLES, ROUNDS, CHANGES = 20_000, 10, 1000
@@ -52,7 +52,7 @@ def _cost(mesh: Mesh) -> Outcome:
         + f"; {compiled['rules']:,.0f} rules: read in {compiled['parse_seconds']:.2f} s, compiled in "
         f"{compiled['compile_seconds']:.2f} s, sent as {compiled['message_bytes'] / 1024:.0f} KiB, built by a proxy in "
         f"{compiled['build_seconds']:.2f} s and {compiled['proxy_bytes'] / 2**20:.1f} MiB",
-        *[(ratio <= MOST, f"{kind}: {ratio:.2f}x") for kind, ratio in ratios.items()],
+        *[(ratio <= MOST, ByTime(f"{kind}: {ratio:.2f}x")) for kind, ratio in ratios.items()],
     )
 
 

@@ -7,7 +7,7 @@ import time
 from bisect import bisect_left
 from typing import Any
 
-from tests.acceptance.figure import Figure, Outcome, judged
+from tests.acceptance.figure import ByTime, Figure, Outcome, judged
 from tests.acceptance.figures.control_plane import APP, kill, ready_again
 from tests.acceptance.mesh import NAMESPACE, SYSTEM, Mesh
 
@@ -85,7 +85,7 @@ def _measure(mesh: Mesh) -> Outcome:
         f"{counts['leased']} admitted in {SECONDS:g} s leased, {counts['away']} with the control plane killed, "
         f"{counts['again']} with it back; {crossing} in the {back - killed:.1f} s of its absence; {asked} asked",
         (not report["failed"], f"failed otherwise: {report['failed']}"),
-        (report["refused"] > asked / 2, "the load was not enough to tell"),
+        (report["refused"] > asked / 2, ByTime("the load was not enough to tell")),
         (abs(counts["leased"] - bar) <= SLICE, f"not within a slice of {bar:g}"),
         (abs(counts["again"] - bar) <= SLICE, f"not within a slice of {bar:g} again"),
         (still_away is True, "somebody leased while the control plane was away"),
