@@ -5,12 +5,15 @@ Both messages keep their bounds: not a byte of what follows a body goes with it,
 
 import os
 import random
+import socket
 
 import pytest
 import trio
 import trio.testing
 from tulle_api.v1 import discovery_pb2 as pb
+from tulle_data_plane.deadlines import TICK
 from tulle_data_plane.shell import bulk
+from tulle_data_plane.shell.channel import TcpChannel
 from tulle_data_plane.shell.splice import Pipes
 from tulle_plugin_api import Config, Policy, Position, WrappedBody, pass_by
 
@@ -289,6 +292,61 @@ async def test_an_early_answer_ends_the_upload(mesh, harness, spliced):
         assert m.host.pipes.used == m.host.outbound_pool.idle == 0
 
 
+# --- much at a time -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def low_water(monkeypatch):
+    """The bytes that sockets were told to be readable with, as a list that grows; each is 1 when nobody waits."""
+    asked, real = [], TcpChannel.low_water
+
+    def noted(channel, size):
+        asked.append(size)
+        real(channel, size)
+        if not channel.watch.closed:
+            assert channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == size
+
+    monkeypatch.setattr(TcpChannel, "low_water", noted)
+    return asked
+
+
+async def test_what_came_before_a_pause_arrives_and_so_does_what_follows_in_small_pieces(mesh, harness, low_water):
+    async with mesh() as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with await m.dial() as stream:
+            client = harness.Peer(stream)
+            peer = await half_of_a_request(client, app)
+            before = len(low_water)
+            for at in range(2 << 20, len(BODY), 1 << 16):
+                piece = BODY[at : at + (1 << 16)]
+                await client.send(piece)
+                assert await peer.exactly(len(piece)) == piece
+            assert bulk.MUCH in low_water, "nobody waited for much"
+            assert sum(size > 1 for size in low_water[before:]) <= 1, "a body that has paused is not waited for again"
+            for _ in range(2):
+                await peer.send(OK % 2 + b"ok")
+                await client.until(b"ok")
+                await client.send(GET)  # small, on the same connection
+                await peer.until()
+
+
+async def test_neither_a_bodys_end_nor_its_senders_is_waited_past(mesh, harness, low_water, monkeypatch):
+    monkeypatch.setattr(bulk, "PATIENCE", 1e6)
+    async with mesh() as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        await exchanged(m, harness, app)
+        async with await m.dial() as stream, trio.open_nursery() as nursery:
+            client = harness.Peer(stream)
+
+            async def most_of_it():
+                await client.send(POST + BODY[:-1000])
+                await client.send_eof()
+
+            nursery.start_soon(most_of_it)
+            peer = await app.accept()
+            assert (await peer.rest())[1] is False
+
+
 # --- time -----------------------------------------------------------------------------------------------------------
 
 
@@ -327,8 +385,19 @@ async def test_a_client_that_sends_nothing_more(mesh, harness, mock_clock, splic
         await m.service(harness.VIP, app.port)
         async with await m.dial() as stream:
             client = harness.Peer(stream)
-            peer = await half_of_a_request(client, app)
+            async with trio.open_nursery() as nursery:
+
+                async def time_passes():  # its last bytes before the pause are fewer than were waited for
+                    while True:
+                        await trio.testing.wait_all_tasks_blocked()
+                        mock_clock.jump(TICK)
+
+                nursery.start_soon(time_passes)
+                peer = await half_of_a_request(client, app)
+                nursery.cancel_scope.cancel()
             assert spliced
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(2 * TICK)  # it has paused
             await trio.testing.wait_all_tasks_blocked()
             mock_clock.jump(seconds - 1)
             await trio.testing.wait_all_tasks_blocked()

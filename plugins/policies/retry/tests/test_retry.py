@@ -288,24 +288,59 @@ def test_a_body_is_sent_again_from_its_beginning_or_not_at_all(size, whole):
         assert counters == {"retry_body_too_large_total": 1}
 
 
-def test_a_body_passes_by_unread_once_it_cannot_be_kept():
-    body, moved = Pieces(b"x" * REPLAY_BYTES, b"y", b"z"), []
-
-    async def move(inner):
-        moved.append((inner, await inner.read()))
+def passing(body, moves, tries):
+    """`next` for a policy: reads one piece, offers the rest to pass by, then reads on. A try for each of `tries`."""
+    seen, left = [], list(tries)
 
     async def next(exchange):
+        async def move(inner):
+            assert inner is body
+            piece = await inner.read() if moves else b""
+            exchange.request_bytes += len(piece)
+            seen[-1] += piece
+
+        seen.append(await exchange.body.read())
         await pass_by(exchange.body, move)
-        await exchange.body.read()
-        await pass_by(exchange.body, move)
-        assert moved == [], "it can still be sent again"
-        await exchange.body.read()
-        await pass_by(exchange.body, move)
-        assert await exchange.body.read() == b""
+        while piece := await exchange.body.read():
+            seen[-1] += piece
+        return answer(left.pop(0))
+
+    return next, seen
+
+
+def test_a_body_of_which_something_has_passed_by_unread_is_not_sent_again():
+    next, seen = passing(body := Pieces(b"one", b"two", b"three"), moves=True, tries=[503])
+    got, _, counters = outcome_of(next, method="PUT", body=body)
+    assert (got.status, seen) == (503, [b"onetwothree"])
+    assert counters == {"retry_body_too_large_total": 1}
+
+
+def test_one_of_which_nothing_could_pass_by_is():
+    next, seen = passing(body := Pieces(b"one", b"two", b"three"), moves=False, tries=[503, 200])
+    got, _, _ = outcome_of(next, method="PUT", body=body)
+    assert (got.status, seen) == (200, [b"onetwothree"] * 2)
+
+
+def test_nothing_passes_by_before_what_is_kept_has_been_read_again():
+    body, seen = Pieces(b"one", b"two", b"three", b"four"), []
+
+    async def next(exchange):
+        async def move(inner):
+            if piece := await inner.read():
+                seen[-1].append(b"past: " + piece)
+                exchange.request_bytes += len(piece)
+
+        seen.append([])
+        while piece := await exchange.body.read():
+            seen[-1].append(piece)
+            if len(seen) == 1 and len(seen[0]) == 2:
+                raise BROKE
+            if len(seen) == 2:
+                await pass_by(exchange.body, move)
         return answer(200)
 
     outcome_of(next, method="PUT", body=body)
-    assert moved == [(body, b"z")]
+    assert seen == [[b"one", b"two"], [b"one", b"two", b"past: three", b"four"]]
 
 
 def test_a_try_that_ended_before_it_had_read_everything_leaves_the_rest_for_the_next():

@@ -22,6 +22,14 @@ LEAST = 1 << 17
 MANY = 1 << 15
 """Bytes that come in one go: then more are coming as fast as they are taken."""
 
+MUCH = 1 << 18
+"""Bytes that are waited for where so many are still to come. Who is woken for each segment works for each, and so does
+the sender, who is told each time that there is room again."""
+
+PATIENCE = 0.01
+"""Seconds, rounded up to a tick of the wheel, that they are waited for. A body that takes longer once has paused, and
+is passed on as it comes from then on."""
+
 
 def worth_it(source: Channel, decoder: http1.BodyDecoder, read: int) -> bool:
     """Whether to move what is left, when the last `read` bytes came in one go."""
@@ -40,16 +48,35 @@ async def pour(
     pipes: Pipes,
     wait: Callable[[TcpChannel], Awaitable[None]],
     moved: Callable[[int], None],
-) -> None:
+    *,
+    quick: bool = True,
+) -> bool:
     """Move until the body has ended, or comes in small pieces, or its source has something to say that must be read.
 
-    `wait` returns when the source may have more, or raises. Errors are those of `splice_some`.
+    `wait` returns when the source may have more, or raises. Errors are those of `splice_some`. `quick`: the source has
+    not paused so far; what is returned is the same, for the next time.
     """
     assert isinstance(decoder, http1.LengthDecoder)
     if not (isinstance(source, TcpChannel) and isinstance(sink, TcpChannel)):
-        return
-    while True:
-        size = await splice_some(source, sink, pipes, decoder.remaining, decoder.skip, moved)
-        if size < FEW or decoder.done or source.stale():
-            return
-        await wait(source)
+        return quick
+    try:
+        while True:
+            size = await splice_some(source, sink, pipes, decoder.remaining, decoder.skip, moved)
+            if size < FEW or decoder.done or source.stale():
+                return quick
+            if quick:
+                source.low_water(min(MUCH, decoder.remaining))
+                try:
+                    with source.watch.driver.deadline(PATIENCE, _Paused()):
+                        await wait(source)
+                except _Paused:
+                    quick = False
+                    source.low_water(1)
+            else:
+                await wait(source)
+    finally:
+        source.low_water(1)
+
+
+class _Paused(Exception):
+    """It does not come as fast as it is taken."""

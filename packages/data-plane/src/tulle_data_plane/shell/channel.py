@@ -77,7 +77,9 @@ class Untaken(OSError):
 class TcpChannel:
     """A connected, non-blocking TCP socket."""
 
-    __slots__ = ("_greedy", "_recv", "_send", "_socket", "identity", "patience", "peer", "secured", "watch")
+    __slots__ = (
+        "_greedy", "_low_water", "_recv", "_send", "_socket", "identity", "patience", "peer", "secured", "watch",
+    )  # fmt: skip
 
     def __init__(self, driver: Driver, connected: socket.socket, peer: Address) -> None:
         """Owns `connected` from now on: `close` or `abort` ends it."""
@@ -85,6 +87,7 @@ class TcpChannel:
         self._recv = connected.recv
         self._send = connected.send
         self._greedy = False
+        self._low_water = 1
         self.watch = Watch(driver, connected.fileno())
         self.watch.send = connected.send
         self.peer = peer
@@ -213,6 +216,16 @@ class TcpChannel:
             rest = rest[sent:]
             if rest:
                 watch.writable = False
+
+    def low_water(self, size: int) -> None:
+        """Be readable only with so many bytes, or at the peer's end (SO_RCVLOWAT, socket(7)). 1 is usual, and what it
+        stays where the kernel knows no other."""
+        if size != self._low_water:
+            self._low_water = size
+            try:
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+            except OSError:
+                pass  # or it is closed
 
     def send_eof(self) -> None:
         """As Channel.send_eof."""

@@ -55,8 +55,11 @@ async def exchange_over(
         if isinstance(body, bytes):
             got = channel.ask(_request(exchange, body))
         else:
-            await _send(channel, _request(exchange, b""))
-            upload = Upload(driver, channel, body, exchange)
+            ahead = _request(exchange, b"")
+            if not getattr(body, "at_hand", False):  # nobody knows when it comes
+                await _send(channel, ahead)
+                ahead = b""
+            upload = Upload(driver, channel, ahead, body, exchange)
             got = channel.recv()
         try:
             buffer = await got
@@ -148,10 +151,11 @@ async def _send(channel: Channel, data: bytes) -> None:
 class Upload:
     """Sends a body that is still arriving, beside the strand that waits for the answer."""
 
-    def __init__(self, driver: Driver, channel: Channel, body: Body, exchange: Exchange) -> None:
+    def __init__(self, driver: Driver, channel: Channel, head: bytes, body: Body, exchange: Exchange) -> None:
+        """`head`: what goes before the body and with its first piece; b"" when it has gone already."""
         self.failure: Failure | None = None  # why the client's side of it failed
         self.finished = False  # everything was sent; the child itself ends a little later
-        self._child = driver.beside(self._run, channel, body, "content-length" not in exchange.headers)
+        self._child = driver.beside(self._run, channel, head, body, "content-length" not in exchange.headers)
 
     async def stop(self) -> None:
         """Stop sending, and reading what is to be sent: then the client's connection has no other reader."""
@@ -162,18 +166,21 @@ class Upload:
         """As `stop`, for those who cannot wait."""
         self._child.cancel()
 
-    async def _run(self, channel: Channel, body: Body, chunked: bool) -> None:
+    async def _run(self, channel: Channel, head: bytes, body: Body, chunked: bool) -> None:
         async def move(body: Body) -> None:
             if isinstance(body, RequestBody):
                 await body.pour(channel)
 
         try:
             while piece := await body.read():
-                await channel.send_all(http1.encode_chunk(piece) if chunked else piece)
+                data = http1.encode_chunk(piece) if chunked else piece
+                await channel.send_all(head + data if head else data)
+                head = b""
                 if not chunked and len(piece) >= MANY:
                     await pass_by(body, move)
-            if chunked:
-                await channel.send_all(http1.LAST_CHUNK)
+            last = head + (http1.LAST_CHUNK if chunked else b"")
+            if last:
+                await channel.send_all(last)
             self.finished = True
         except Failure as failure:
             self.failure = failure
@@ -296,6 +303,7 @@ class AnswerBody:
         self._upload = upload
         self._closed = False
         self._last = 0  # bytes that came last, in one go
+        self._quick = True  # it has not paused
 
     @property
     def trailers(self) -> Headers | None:
@@ -347,7 +355,7 @@ class AnswerBody:
             return
         self._last = 0
         try:
-            await pour(self._channel, self._decoder, sink, pipes, _readable, moved)
+            self._quick = await pour(self._channel, self._decoder, sink, pipes, _readable, moved, quick=self._quick)
         except SourceBroke as error:
             await self.aclose()
             raise UpstreamBroke(

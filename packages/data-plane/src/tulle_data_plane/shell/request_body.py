@@ -64,7 +64,8 @@ class RequestBody:
         self._exchange = exchange
         self._pace = pace
         self._pipes = pipes
-        self._last = 0  # bytes that came last, in one go
+        self._last = len(rest)  # bytes that came last, in one go
+        self._quick = True  # it has not paused
         self._received = len(rest)  # framing included
         self._waited = 0.0  # seconds, for the client
         self._answered = False
@@ -74,6 +75,11 @@ class RequestBody:
     def done(self) -> bool:
         """It has arrived to its end: the connection can carry another request."""
         return self._decoder.done
+
+    @property
+    def at_hand(self) -> bool:
+        """Its beginning is here, so that the head need not be sent ahead of it."""
+        return bool(self._pieces)
 
     @property
     def leftover(self) -> bytes:
@@ -117,7 +123,9 @@ class RequestBody:
             return
         self._last = 0
         try:
-            await pour(self._channel, self._decoder, sink, self._pipes, self._wait, self._moved)
+            self._quick = await pour(
+                self._channel, self._decoder, sink, self._pipes, self._wait, self._moved, quick=self._quick
+            )
         except SourceBroke as error:
             raise RequestBroke(f"{self._channel.peer} broke off in its request's body: {error.strerror}") from None
 

@@ -145,7 +145,7 @@ async def _burst(
     taken: Callable[[int], None] | None = None,
 ) -> int:
     """Move what there is at `source` now, and give `pipe` back. How many bytes it was."""
-    total, empty = 0, True
+    total, empty, in_a_row = 0, True, 0
     turn = source.watch.driver.turn
     try:
         if source.watch.taken is not None:  # received already, for a wait that was interrupted: to be read first
@@ -171,7 +171,10 @@ async def _burst(
             most -= size
             if not most:
                 return total
-            await turn()  # there may be more at once: others first (the driver's third rule)
+            in_a_row += size
+            if in_a_row >= CAPACITY:  # there may be more at once: others first (the driver's third rule)
+                in_a_row = 0
+                await turn()
     finally:
         pipes.give_back(pipe, empty=empty)
 

@@ -185,7 +185,7 @@ class Retry(Policy[RetryConfig]):
             budget.request(now())
             body = exchange.body
             if not isinstance(body, bytes):
-                body = exchange.body = _Replay(body)
+                body = exchange.body = _Replay(body, exchange)
             made, again = 0, False
             while True:
                 failure: Failure | None = None
@@ -277,8 +277,9 @@ def _can_be_repeated(body: bytes | Body) -> bool:
 class _Replay(WrappedBody):
     """A request's body that keeps its beginning, and can be read from there again while that is all there was."""
 
-    def __init__(self, inner: Body) -> None:
+    def __init__(self, inner: Body, exchange: Exchange) -> None:
         super().__init__(inner)
+        self._exchange = exchange
         self.whole = True  # everything that was read is kept
         self._kept: list[bytes] = []
         self._size = self._next = 0
@@ -300,14 +301,24 @@ class _Replay(WrappedBody):
                 self._kept.append(piece)  # the end (b"") as well: it is not asked for twice
                 self._next += 1
             else:
-                self._kept.clear()
-                self._next = 0
+                self._give_up()
         return piece
 
     async def pass_by(self, move: Move) -> None:
-        """Once there is nothing to keep any more."""
-        if not self.whole:
+        """Unless it is being read again. What has passed by cannot be."""
+        if self._next < len(self._kept):
+            return
+        before = self._exchange.request_bytes
+        try:
             await pass_by(self.inner, move)
+        finally:
+            if self._exchange.request_bytes != before:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        self.whole = False
+        self._kept.clear()
+        self._next = 0
 
 
 @hookimpl
