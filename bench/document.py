@@ -64,12 +64,17 @@ def markdown(lines: report.Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (heading, ["---"] * len(heading), *rest))
 
 
+REDIRECTED = "to Envoy behind the same rules"
+"""Tulle's packets go through the rules of tulle-init, as in a pod; those of Envoy, whose client dials it, do not."""
+
+
 def goals(result: Mapping[str, Any]) -> report.Table:
     """Each goal, the figure and whether it is met."""
-    lines = [["goal (Tulle, all features and the access log on)", "bar", "figure", ""]]
+    lines = [["goal (Tulle, all features and the access log on)", "bar", "figure", "", REDIRECTED]]
     for goal, found in figures.found(result):
+        alike = goal.alike(result["rows"])
         lines.append([goal.name, goal.words, f"{found}{f' {goal.unit}' if goal.unit else ''}",
-                      "met" if goal.met(found) else "**short**"])
+                      "met" if goal.met(found) else "**short**", str(alike) if alike else ""])
     return lines
 
 

@@ -36,6 +36,10 @@ class Goal:
             return ratios.value(rows, self.row, self.metric, "tulle")
         return ratios.ratio(rows, self.row, self.metric, "tulle", "envoy")
 
+    def alike(self, rows: ratios.Rows) -> ratios.Ratio | None:
+        """To Envoy behind the same REDIRECT rules, where that was measured. Told beside the figure; no goal asks it."""
+        return None if self.unit else ratios.ratio(rows, self.row, self.metric, "tulle", "envoy-redirected")
+
     def met(self, figure: ratios.Ratio) -> bool:
         """Whether the median reaches the bar."""
         return figure.median >= self.bar if self.at_least else figure.median <= self.bar
@@ -47,9 +51,10 @@ class Goal:
             return f"at most {self.bar:g} {self.unit}"
         return f"at least {self.bar:g} times Envoy's" if self.at_least else f"at most {self.bar:g} of Envoy's"
 
-    def line(self, figure: ratios.Ratio) -> str:
+    def line(self, figure: ratios.Ratio, alike: ratios.Ratio | None = None) -> str:
         """`name: figure (bar)`, and that it is short of it."""
-        line = f"{self.name}: {figure}{f' {self.unit}' if self.unit else ''} ({self.words})"
+        beside = f"; {alike} to Envoy behind the same rules" if alike else ""
+        line = f"{self.name}: {figure}{f' {self.unit}' if self.unit else ''}{beside} ({self.words})"
         return line if self.met(figure) else f"{line}  <-- SHORT"
 
 
@@ -80,7 +85,7 @@ def found(result: Mapping[str, Any]) -> Iterator[tuple[Goal, ratios.Ratio]]:
 
 def lines(result: Mapping[str, Any]) -> list[str]:
     """One for each."""
-    return [goal.line(figure) for goal, figure in found(result)]
+    return [goal.line(figure, goal.alike(result["rows"])) for goal, figure in found(result)]
 
 
 def main() -> int:

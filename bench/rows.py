@@ -108,7 +108,7 @@ def _idle(subject: Subject, seconds: float, _: Samples) -> Sample:
     return memory.idle_connections(subject)
 
 
-BODIES = (*PROXIES, "direct")
+BODIES = (*PROXIES, "direct", "envoy-redirected")
 """Client and backend share a core: what they reach without a proxy is the most that any can."""
 LATENCY = (*PROXIES, *QUIET, "floor", "direct")
 REDIRECTED = (*ALL, "envoy-redirected")
@@ -133,9 +133,9 @@ ROWS: tuple[Row, ...] = (
     Row("new-connections", "a new connection for each request", _keep_alive(16, fresh=True), (CPU, RATE),
         subjects=(*PROXIES, "envoy-redirected"), quick=PROXIES),
     Row("get-1m", "GET of 1 MiB", _get, (CPU, RATE), subjects=BODIES, quick=PROXIES),
-    Row("post-1m", "POST of 1 MiB", _post, (CPU, RATE), subjects=BODIES),
+    Row("post-1m", "POST of 1 MiB", _post, (CPU, RATE), subjects=(*BODIES, "floor")),
     Row("stream-64m", "GET of 64 MiB", _stream, (CPU, RATE, GROWTH), subjects=PROXIES, saturates=False),
-    Row("opaque-bulk", "opaque TCP, bulk", _raw, (CPU, RATE), subjects=BODIES, http=False),
+    Row("opaque-bulk", "opaque TCP, bulk", _raw, (CPU, RATE), subjects=(*BODIES, "floor"), http=False),
     Row("opaque-ping-pong", "opaque TCP, 64 bytes there and back", _ping_pong, (CPU, RATE, P50), subjects=PROXIES,
         saturates=False, http=False),
     Row("two-hops-1", "two hops, keep-alive, 1 connection", _keep_alive(1), (CPU, RATE, P50), subjects=MESHES,

@@ -80,16 +80,16 @@ class EnvoyRedirected(envoy.Envoy):
     """Envoy behind a REDIRECT rule, as Tulle is: what interception alone costs a proxy."""
 
     title = "Envoy, redirected"
-    serves = (APP,)
 
     def __init__(self, world: World, name: str) -> None:
         super().__init__(world, name)
-        run("nsenter", f"--net=/run/netns/{name}", "iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp",
-                  "-d", APP.vip, "--dport", str(APP.port), "-j", "REDIRECT", "--to-ports", str(APP.local))
+        for service in self.serves:
+            run("nsenter", f"--net=/run/netns/{name}", "iptables", "-t", "nat", "-A", "OUTPUT", "-p", "tcp",
+                "-d", service.vip, "--dport", str(service.port), "-j", "REDIRECT", "--to-ports", str(service.local))
 
     def address(self, service: Service) -> tuple[str, int]:
         """The Service's own, as with Tulle."""
-        return (APP.vip, APP.port) if service is APP else super().address(service)
+        return service.vip, service.port
 
 
 class Direct(Subject):

@@ -72,6 +72,15 @@ def test_goals_say_figure_and_bar_and_what_falls_short(result):
     assert not any(line.startswith("opaque bulk") for line in lines)
 
 
+def test_beside_a_goal_stands_the_ratio_to_envoy_behind_the_same_rules(result):
+    result["rows"]["keepalive-16"] |= samples(**{"envoy-redirected": [12, 12]})
+    line = "CPU time a request, 16 connections: 0.60 (0.60-0.60); 0.50 (0.50-0.50) to Envoy behind the same rules " \
+           "(at most 0.5 of Envoy's)  <-- SHORT"
+    assert line in figures.lines(result), "it is told, and the goal's own figure judged"
+    (row,) = [row for row in document.goals(result) if row[0] == "CPU time a request, 16 connections"]
+    assert row[2:] == ["0.60 (0.60-0.60)", "**short**", "0.50 (0.50-0.50)"]
+
+
 def test_every_goal_is_a_metric_of_a_row_that_is_measured():
     measured = {(row.name, metric.key) for row in ROWS for metric in row.metrics} | {("memory", "idle"),
                                                                                      ("memory", "after")}
