@@ -3,6 +3,8 @@
 Both messages keep their bounds: not a byte of what follows a body goes with it, and half of one is never a whole one.
 """
 
+import contextlib
+import errno
 import os
 import random
 import socket
@@ -14,6 +16,7 @@ from tulle_api.v1 import discovery_pb2 as pb
 from tulle_data_plane.deadlines import TICK
 from tulle_data_plane.shell import bulk
 from tulle_data_plane.shell.channel import TcpChannel
+from tulle_data_plane.shell.request_body import RequestBody
 from tulle_data_plane.shell.splice import Pipes
 from tulle_plugin_api import Config, Policy, Position, WrappedBody, pass_by
 
@@ -345,6 +348,40 @@ async def test_neither_a_bodys_end_nor_its_senders_is_waited_past(mesh, harness,
             nursery.start_soon(most_of_it)
             peer = await app.accept()
             assert (await peer.rest())[1] is False
+
+
+async def test_what_was_taken_and_is_lost_counts_as_read(mesh, harness, monkeypatch):
+    """Else a policy that keeps what has been read would believe that it has everything, and send it again."""
+    taken, real = [], os.splice
+    pieces, really_read = [], RequestBody.read
+
+    async def read(body):
+        pieces.append(await really_read(body))
+        return pieces[-1]
+
+    def breaks(source, sink, size, **more):
+        if taken:
+            raise BrokenPipeError(errno.EPIPE, "broken")
+        taken.append(real(source, sink, size, **more))
+        return taken[-1]
+
+    monkeypatch.setattr(os, "splice", breaks)
+    monkeypatch.setattr(RequestBody, "read", read)
+    async with mesh() as m, m.raw_upstream() as app:
+        await m.service(harness.VIP, app.port)
+        async with await m.dial() as stream, trio.open_nursery() as nursery:
+
+            async def pour():
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await stream.send_all(POST + BODY)
+
+            nursery.start_soon(pour)
+            peer = await app.accept()
+            await peer.until()
+            await m.until(lambda: taken)
+            peer.reset()
+        await m.settled()
+        assert m.seen.ended[0].request_bytes == sum(map(len, pieces)) + sum(taken)
 
 
 # --- time -----------------------------------------------------------------------------------------------------------

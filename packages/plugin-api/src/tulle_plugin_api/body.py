@@ -46,7 +46,8 @@ class WrappedBody:
 
 
 Move = Callable[[Body], Awaitable[None]]
-"""Sends on what it can of a body that nobody has wrapped."""
+"""Sends on what it can of a body that nobody has wrapped. What it takes of a request's counts in `request_bytes` from
+then on, be it lost on its way."""
 
 
 async def pass_by(body: Body, move: Move) -> None:

@@ -315,6 +315,22 @@ def test_a_body_of_which_something_has_passed_by_unread_is_not_sent_again():
     assert counters == {"retry_body_too_large_total": 1}
 
 
+def test_nor_is_one_of_which_something_was_taken_and_lost():
+    body, seen = Pieces(b"one", b"two", b"three"), []
+
+    async def next(exchange):
+        async def move(inner):
+            exchange.request_bytes += len(await inner.read())
+            raise BROKE
+
+        seen.append(await exchange.body.read())
+        await pass_by(exchange.body, move)
+
+    failure, _, counters = outcome_of(next, method="PUT", body=body)
+    assert (failure, seen) == (BROKE, [b"one"])
+    assert counters == {"retry_body_too_large_total": 1}
+
+
 def test_one_of_which_nothing_could_pass_by_is():
     next, seen = passing(body := Pieces(b"one", b"two", b"three"), moves=False, tries=[503, 200])
     got, _, _ = outcome_of(next, method="PUT", body=body)

@@ -47,21 +47,23 @@ async def pour(
     sink: Channel,
     pipes: Pipes,
     wait: Callable[[TcpChannel], Awaitable[None]],
-    moved: Callable[[int], None],
     *,
-    quick: bool = True,
+    taken: Callable[[int], None],
+    moved: Callable[[int], None],
+    quick: bool,
 ) -> bool:
     """Move until the body has ended, or comes in small pieces, or its source has something to say that must be read.
 
-    `wait` returns when the source may have more, or raises. Errors are those of `splice_some`. `quick`: the source has
-    not paused so far; what is returned is the same, for the next time.
+    `wait` returns when the source may have more, or raises. `taken` has `decoder` skip what it is told of, and is asked
+    as `moved` is by `splice_some`, whose errors these are. `quick`: the source has not paused so far; what is returned
+    is the same, for the next time.
     """
     assert isinstance(decoder, http1.LengthDecoder)
     if not (isinstance(source, TcpChannel) and isinstance(sink, TcpChannel)):
         return quick
     try:
         while True:
-            size = await splice_some(source, sink, pipes, decoder.remaining, decoder.skip, moved)
+            size = await splice_some(source, sink, pipes, decoder.remaining, taken, moved)
             if size < FEW or decoder.done or source.stale():
                 return quick
             if quick:

@@ -354,8 +354,12 @@ class AnswerBody:
         if pipes is None or self._closed or self._pieces or not worth_it(self._channel, self._decoder, self._last):
             return
         self._last = 0
+        assert isinstance(self._decoder, http1.LengthDecoder)
         try:
-            self._quick = await pour(self._channel, self._decoder, sink, pipes, _readable, moved, quick=self._quick)
+            self._quick = await pour(
+                self._channel, self._decoder, sink, pipes, _readable,
+                taken=self._decoder.skip, moved=moved, quick=self._quick,
+            )  # fmt: skip
         except SourceBroke as error:
             await self.aclose()
             raise UpstreamBroke(

@@ -124,12 +124,16 @@ class RequestBody:
         self._last = 0
         try:
             self._quick = await pour(
-                self._channel, self._decoder, sink, self._pipes, self._wait, self._moved, quick=self._quick
-            )
+                self._channel, self._decoder, sink, self._pipes, self._wait,
+                taken=self._taken, moved=_uncounted, quick=self._quick,
+            )  # fmt: skip
         except SourceBroke as error:
             raise RequestBroke(f"{self._channel.peer} broke off in its request's body: {error.strerror}") from None
 
-    def _moved(self, size: int) -> None:
+    def _taken(self, size: int) -> None:
+        """Bytes have left the client's connection, and count as if they had been read: the sink may have lost them."""
+        assert isinstance(self._decoder, http1.LengthDecoder)
+        self._decoder.skip(size)
         self._exchange.request_bytes += size
         self._received += size
 
@@ -176,6 +180,10 @@ class RequestBody:
 
     async def aclose(self) -> None:
         """The rest stays unread: the connection is closed after the answer."""
+
+
+def _uncounted(size: int) -> None:
+    """It counted when it was taken."""
 
 
 class _Silent(Exception):

@@ -305,7 +305,7 @@ class _Replay(WrappedBody):
         return piece
 
     async def pass_by(self, move: Move) -> None:
-        """Unless it is being read again. What has passed by cannot be."""
+        """Unless it is being read again. What has passed by, or was taken to, cannot be."""
         if self._next < len(self._kept):
             return
         before = self._exchange.request_bytes
