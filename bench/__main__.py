@@ -86,7 +86,6 @@ def publish(result: dict[str, Any]) -> None:
     if result["disturbance"]["doubtful"]:
         say("doubtful, so that docs/performance.md stays as it is (.venv/bin/python -m bench.document RESULT.json)")
         return
-    LATEST.write_text(json.dumps(result, indent=1) + "\n")
     document.write(result)
     say(f"{os.path.relpath(LATEST)} and docs/performance.md are of this run")
 

@@ -64,13 +64,9 @@ def markdown(lines: report.Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in (heading, ["---"] * len(heading), *rest))
 
 
-REDIRECTED = "to Envoy behind the same rules"
-"""Tulle's packets go through the rules of tulle-init, as in a pod; those of Envoy, whose client dials it, do not."""
-
-
 def goals(result: Mapping[str, Any]) -> report.Table:
     """Each goal, the figure and whether it is met."""
-    lines = [["goal (Tulle, all features and the access log on)", "bar", "figure", "", REDIRECTED]]
+    lines = [["goal (Tulle, all features and the access log on)", "bar", "figure", "", figures.ALIKE]]
     for goal, found in figures.found(result):
         alike = goal.alike(result["rows"])
         lines.append([goal.name, goal.words, f"{found}{f' {goal.unit}' if goal.unit else ''}",
@@ -118,7 +114,8 @@ def replaced(page: str, words: str, begin: str = BEGIN, end: str = END) -> str:
 
 
 def write(result: Mapping[str, Any]) -> None:
-    """Write the page and its plots."""
+    """Make `result` the one that is told of: the page, its plots, and latest.json."""
+    figures.LATEST.write_text(json.dumps(result, indent=1) + "\n")
     PAGE.write_text(replaced(PAGE.read_text(), section(result)))
     PLOTS.mkdir(exist_ok=True)
     for file, drawing in plots(result).items():

@@ -17,6 +17,10 @@ from bench import ratios
 
 RESULTS = Path(__file__).with_name("results")
 LATEST = RESULTS / "latest.json"
+"""The run that docs/performance.md is of (document.py)."""
+
+ALIKE = "to Envoy behind the same rules"
+"""Tulle's packets go through the rules of tulle-init, as in a pod; those of Envoy, whose client dials it, do not."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Goal:
 
     def line(self, figure: ratios.Ratio, alike: ratios.Ratio | None = None) -> str:
         """`name: figure (bar)`, and that it is short of it."""
-        beside = f"; {alike} to Envoy behind the same rules" if alike else ""
+        beside = f"; {alike} {ALIKE}" if alike else ""
         line = f"{self.name}: {figure}{f' {self.unit}' if self.unit else ''}{beside} ({self.words})"
         return line if self.met(figure) else f"{line}  <-- SHORT"
 

@@ -126,8 +126,23 @@ def test_the_page_keeps_what_a_person_wrote(result):
         document.replaced("no markers", "words")
 
 
-def test_the_committed_page_can_be_written_to():
-    document.replaced(document.PAGE.read_text(), "words")
+def test_the_committed_page_is_of_the_committed_result():
+    latest = json.loads(figures.LATEST.read_text())
+    page = document.PAGE.read_text()
+    assert document.replaced(page, document.section(latest)) == page
+    for file, drawing in document.plots(latest).items():
+        assert (document.PLOTS / file).read_text() == drawing
+
+
+def test_what_is_written_is_all_of_one_result(result, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "LATEST", tmp_path / "latest.json")
+    monkeypatch.setattr(document, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(document, "PLOTS", tmp_path / "plots")
+    document.PAGE.write_text(f"{document.BEGIN}\n{document.END}\n")
+    document.write(result)
+    assert json.loads(figures.LATEST.read_text()) == result
+    assert document.section(result) in document.PAGE.read_text()
+    assert {path.name for path in document.PLOTS.iterdir()} == set(document.plots(result))
 
 
 def test_plots_are_well_formed_and_hold_every_dot(result):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class ByTime(str):
-    """What to say of a bar that a busy machine may miss: a time, or a ratio of times. Not of requests that failed."""
+    """What to say of a bar that a busy machine may miss: a time, a rate, a share of a processor, a ratio of these. Not
+    of what failed, went elsewhere or is too large."""
 
     __slots__ = ()
 
